@@ -1,0 +1,44 @@
+# make run    set up, then render the embedded corpus, train, co-train and report   (runs/<NAME>/index.html)
+# make test   set up, then run every test
+# make lab    set up, then open JupyterLab on the notebooks
+# make bench  set up, then measure speed and memory
+# make clean  remove the environment and the caches; `runs/` and `data/` stay
+#
+# make run PROFILE=smoke|laptop|gpu CORPUS=folder-with-the-real-corpora NAME=name-of-the-run SEED=0
+
+PYTHON  ?= python3
+PROFILE ?= laptop
+NAME    ?= $(PROFILE)
+CORPUS  ?=
+SEED    ?= 0
+VENV    := .venv
+BIN     := $(VENV)/bin
+
+.PHONY: run test lab bench clean setup
+.DEFAULT_GOAL := run
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 14) else "Python 3.11 to 3.13 is needed, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11")'
+	@echo "== installing into $(VENV) (once; PyTorch is large, expect some minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+	@echo "== installed"
+
+run: setup
+	@$(BIN)/python -m affect_core.runner --profile $(PROFILE) --corpus-root "$(CORPUS)" --run-dir "runs/$(NAME)" --seed $(SEED)
+
+test: setup
+	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85
+
+lab: setup
+	@$(BIN)/jupyter lab notebooks
+
+bench: setup
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .coverage* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,66 @@
+"""From rows of a corpus to tensors on the training device, and from a model to predictions for a whole corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from affect_core.augment import Augmentation, augment, prepare
+from affect_core.corpora import Corpus
+from affect_core.labels import AffectLabels, AffectPrediction
+from affect_core.record import fingerprint
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (N, 3, size, size), normalised, and their labels, on one device."""
+
+    images: torch.Tensor
+    labels: AffectLabels
+
+
+class FaceBatches:
+    """Augmented training batches of a corpus; what `training.fit` takes as `data`."""
+
+    def __init__(self, corpus: Corpus, augmentation: Augmentation, size: int, device: torch.device | str = "cpu"):
+        self.corpus, self.augmentation, self.size, self.device = corpus, augmentation, size, torch.device(device)
+        self.fingerprint = fingerprint(corpus.fingerprint, augmentation, size)
+
+    def __len__(self) -> int:
+        return len(self.corpus)
+
+    def batch(self, rows: np.ndarray, generator: torch.Generator) -> Batch:
+        """The rows (n,) as a `Batch`; `generator` lives on the batches' device."""
+        pixels = torch.from_numpy(self.corpus.images[rows]).to(self.device)
+        labels = self.corpus.labels[rows].to(self.device)
+        return Batch(augment(pixels, self.augmentation, self.size, generator), labels)
+
+
+@torch.no_grad()
+def predict_corpus(
+    predict: Callable[[torch.Tensor], AffectPrediction],
+    corpus: Corpus,
+    size: int,
+    device: torch.device | str = "cpu",
+    batch_size: int = 128,
+) -> AffectPrediction:
+    """`predict` applied to every image of `corpus` once, in order; numpy arrays with a row per image."""
+    parts = []
+    for start in range(0, len(corpus), batch_size):
+        rows = np.arange(start, min(start + batch_size, len(corpus)))
+        pixels = torch.from_numpy(corpus.images[rows]).to(device)
+        parts.append(predict(prepare(pixels, size)).numpy())
+    return _concatenate(parts)
+
+
+def _concatenate(parts: list[AffectPrediction]) -> AffectPrediction:
+    def stack(name: str) -> Any:
+        arrays = [getattr(part, name) for part in parts]
+        return None if arrays[0] is None else np.concatenate(arrays)
+
+    names = [field.name for field in fields(AffectPrediction) if field.name != "vocabulary"]
+    return AffectPrediction(**{name: stack(name) for name in names}, vocabulary=parts[0].vocabulary)

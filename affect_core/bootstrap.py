@@ -1,0 +1,143 @@
+"""How far a score would move with another sample of videos: percentile bootstrap over groups, not frames.
+
+Frames of one video resemble each other, so resampling frames would give intervals that are far too narrow.
+The competition's scores are functions of sums over frames (moments, counts of hits), so a resample only needs each
+video's sums, weighted by how often the video was drawn: thousands of resamples take a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from affect_core.labels import ACTION_UNITS, AffectLabels, AffectPrediction
+from affect_core.metrics import as_array, probabilities
+
+
+class Interval(NamedTuple):
+    """Score on all frames and the ends of its bootstrap interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def bootstrap_interval(
+    metric: Callable[[np.ndarray], float],
+    groups,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Interval of any metric: `metric(rows)` scores the frames `rows` (int64, repeats allowed); groups (N,) are names.
+
+    Calls the metric `resamples` + 1 times; for the multi-task score use `mtl_bootstrap`, which does not.
+    """
+    rows_of_group, draws = _groups_and_draws(groups, resamples, seed)
+    values = np.array([
+        metric(np.concatenate([np.tile(rows, times) for rows, times in zip(rows_of_group, draw, strict=True) if times]))
+        for draw in draws
+    ])  # fmt: skip
+    return _interval(float(metric(np.arange(len(groups)))), values, level)
+
+
+def mtl_bootstrap(
+    prediction: AffectPrediction,
+    labels: AffectLabels,
+    groups,
+    thresholds=None,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Intervals of p_mtl, valence_ccc, arousal_ccc, expression_f1 and action_unit_f1, as `metrics.mtl_score` has them.
+
+    Equal to `bootstrap_interval` of those metrics with the same seed. The prediction has all three tasks.
+    """
+    rows_of_group, draws = _groups_and_draws(groups, resamples, seed)
+    frames = _frame_statistics(prediction, labels, thresholds)  # (N, K)
+    sums = np.stack([frames[rows].sum(axis=0) for rows in rows_of_group])  # (groups, K)
+    num_classes = len(labels.vocabulary)
+    estimate = _scores_from_sums(frames.sum(axis=0, keepdims=True), num_classes)
+    resampled = _scores_from_sums(draws @ sums, num_classes)
+    return {name: _interval(float(estimate[name][0]), values, level) for name, values in resampled.items()}
+
+
+def _groups_and_draws(groups, resamples: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Rows of each group, and how often each resample draws each group, (resamples, groups)."""
+    _, index = np.unique(as_array(groups), return_inverse=True)
+    order = np.argsort(index, kind="stable")
+    rows_of_group = np.split(order, np.cumsum(np.bincount(index))[:-1])
+    count = len(rows_of_group)
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+    return rows_of_group, draws
+
+
+def _interval(estimate: float, values: np.ndarray, level: float) -> Interval:
+    """Percentile interval; resamples without a score (no label drawn) are left out."""
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return Interval(estimate, float("nan"), float("nan"))
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate, float(low), float(high))
+
+
+def _frame_statistics(prediction: AffectPrediction, labels: AffectLabels, thresholds) -> np.ndarray:
+    """What each frame adds to the sums, 0 where its label is missing; (N, 12 + 4 * classes + 4 * units) float64.
+
+    Columns: 6 moments of valence, of arousal; hits, predicted, present, labelled of each class; the same of each unit.
+    """
+    columns = []
+    for k in (0, 1):
+        valid = as_array(labels.valence_arousal_valid)[:, k].astype(np.float64)
+        x = np.where(valid, as_array(prediction.valence_arousal)[:, k], 0).astype(np.float64)
+        y = np.where(valid, as_array(labels.valence_arousal)[:, k], 0).astype(np.float64)
+        columns.append(np.stack([valid, x, y, x * x, y * y, x * y], axis=1))
+    classes = np.arange(len(labels.vocabulary))
+    predicted = as_array(prediction.expression_logits).argmax(axis=1)[:, None] == classes
+    present = as_array(labels.expression)[:, None] == classes
+    columns.append(_hit_columns(predicted, present, as_array(labels.expression_valid)[:, None]))
+    cut = np.full(len(ACTION_UNITS), 0.5) if thresholds is None else np.asarray(thresholds, np.float64)
+    active = probabilities(prediction.action_unit_logits) > cut
+    columns.append(_hit_columns(active, as_array(labels.action_units) > 0, as_array(labels.action_units_valid)))
+    return np.concatenate(columns, axis=1)
+
+
+def _hit_columns(predicted: np.ndarray, present: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    predicted, present, counted = predicted & valid, present & valid, np.broadcast_to(valid, present.shape)
+    return np.concatenate([predicted & present, predicted, present, counted], axis=1).astype(np.float64)
+
+
+def _scores_from_sums(sums: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
+    """Scores of each row of sums, (R, K) -> {name: (R,)}."""
+    valence, arousal = _ccc_from_sums(sums[:, :6]), _ccc_from_sums(sums[:, 6:12])
+    end = 12 + 4 * num_classes
+    expression = _f1_from_sums(sums[:, 12:end], num_classes).mean(axis=1)
+    action_unit = _f1_from_sums(sums[:, end:], len(ACTION_UNITS)).mean(axis=1)
+    return {
+        "p_mtl": (valence + arousal) / 2 + expression + action_unit,
+        "valence_ccc": valence,
+        "arousal_ccc": arousal,
+        "expression_f1": expression,
+        "action_unit_f1": action_unit,
+    }
+
+
+def _ccc_from_sums(sums: np.ndarray) -> np.ndarray:
+    n = sums[:, 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_x, mean_y, xx, yy, xy = (sums[:, 1:] / n[:, None]).T
+        var_x, var_y = xx - mean_x**2, yy - mean_y**2
+        ccc = 2 * (xy - mean_x * mean_y) / (var_x + var_y + (mean_x - mean_y) ** 2)
+    constant = (var_x < 1e-12) | (var_y < 1e-12)
+    return np.where(n < 2, np.nan, np.where(constant, 0.0, ccc))
+
+
+def _f1_from_sums(sums: np.ndarray, width: int) -> np.ndarray:
+    hits, predicted, present, counted = np.split(sums, [width, 2 * width, 3 * width], axis=1)
+    f1 = 2 * hits / np.maximum(predicted + present, 1)
+    return np.where(counted > 0, f1, np.nan)

@@ -1,0 +1,133 @@
+"""Bytes of an image file -> square uint8 RGB, or one clear reason why not.
+
+Pillow, not OpenCV: on 112 px JPEGs OpenCV is about 1.4 times as fast on one thread, but it does not say whether a file
+was complete, nor apply the rules below (palettes, CMYK, 16 bits) to anything but plain colour images.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from affect_core.errors import AffectError
+
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError,
+                    struct.error, zlib.error, MemoryError, Image.DecompressionBombError)  # fmt: skip
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+_PNG_END = b"IEND\xaeB`\x82"
+_EXIF_ORIENTATION = 0x0112
+_TRANSPARENT_BECOMES = (128, 128, 128)
+
+
+class UnusableImageError(AffectError):
+    """The message completes the sentence "image PATH ...", for example "is truncated"."""
+
+
+def read_image(path: Path, size: int, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
+    """`decode_image` of a file. Raises UnusableImageError."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UnusableImageError(f"cannot be read ({error.strerror})") from error
+    return decode_image(data, size, box)
+
+
+def decode_image(data: bytes, size: int, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
+    """The central square of an image as (size, size, 3) uint8 RGB, resized with an antialiasing triangle filter.
+
+    box: x, y, width, height of the face in stored pixels; the part outside the image is cut off.
+    The content decides the format, not the name. EXIF orientation is applied (after `box`). Greyscale is repeated in
+    three channels, palettes and CMYK are converted, 16-bit grey keeps its upper 8 bits, transparent pixels become
+    mid-grey, of animations the first frame counts.
+
+    Raises UnusableImageError if the data are empty, no known image format, truncated (also when the missing end is
+    filled with zeros, which decoders accept) or damaged, or if `box` lies outside the image.
+    """
+    if not data:
+        raise UnusableImageError("is empty (0 bytes)")
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            stored_width, stored_height = image.size
+            box = box or (0, 0, stored_width, stored_height)
+            # lets the JPEG decoder skip resolution that the resize would throw away; at least twice `size` stays
+            needed = max(1.0, 2 * size / max(1.0, min(box[2], box[3])))
+            if needed == 1.0:
+                shrink = 2 * size / min(box[2], box[3])
+                image.draft(None, (int(stored_width * shrink) + 1, int(stored_height * shrink) + 1))
+            image.load()
+            _refuse_missing_end(image.format, data)
+            scale = image.width / stored_width
+            face = _crop(image, tuple(value * scale for value in box))
+            square = ImageOps.fit(_rgb(_upright(face)), (size, size), method=Image.Resampling.BILINEAR)
+            return np.asarray(square)
+    except UnusableImageError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise UnusableImageError("is not an image (neither JPEG, PNG nor another known format)") from error
+    except _DECODING_ERRORS as error:
+        if "truncated" in str(error).lower():
+            raise UnusableImageError("is truncated") from error
+        raise UnusableImageError(f"cannot be decoded ({str(error) or type(error).__name__})") from error
+
+
+def _refuse_missing_end(image_format: str, data: bytes) -> None:
+    """An EXIF thumbnail has an end marker too, but it lies before the main scan."""
+    if image_format in ("JPEG", "MPO"):
+        complete = data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
+    elif image_format == "PNG":
+        complete = data.rfind(_PNG_END) >= 0
+    else:
+        complete = True
+    if not complete:
+        raise UnusableImageError("is truncated")
+
+
+def _crop(image: Image.Image, box: tuple[float, ...]) -> Image.Image:
+    x, y, width, height = box
+    left, top = max(0, round(x)), max(0, round(y))
+    right, bottom = min(image.width, round(x + width)), min(image.height, round(y + height))
+    if right <= left or bottom <= top:
+        raise UnusableImageError(f"does not contain the face box {tuple(round(value) for value in box)}")
+    if (left, top, right, bottom) == (0, 0, *image.size):
+        return image
+    cropped = image.crop((left, top, right, bottom))
+    cropped.info = image.info
+    return cropped
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if "exif" not in image.info:
+        return image
+    exif = Image.Exif()
+    try:
+        exif.load(image.info["exif"])
+        orientation = exif.get(_EXIF_ORIENTATION, 1)
+    except _DECODING_ERRORS:
+        return image  # unreadable EXIF says nothing about the pixels
+    turn = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }.get(orientation)  # fmt: skip
+    return image if turn is None else image.transpose(turn)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
+        upper_bits = np.clip(np.asarray(image, np.int64) >> 8, 0, 255)
+        return Image.fromarray(upper_bits.astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise UnusableImageError("has floating-point pixels, whose range is not defined")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        backdrop = Image.new("RGBA", image.size, (*_TRANSPARENT_BECOMES, 255))
+        return Image.alpha_composite(backdrop, image).convert("RGB")
+    return image.convert("RGB")

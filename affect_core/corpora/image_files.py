@@ -1,0 +1,82 @@
+"""Which image files lie under a folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+"""Names that count as images, in upper or lower case. AffectNet's CSV edition uses more than JPEG and PNG."""
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files, sorted by path.
+
+    paths        relative to the corpus root, with forward slashes
+    sizes        (n,) int64, bytes
+    modified     (n,) int64, modification time in ns
+    other_files  paths of the files that are not images by their name (hidden files included)
+    """
+
+    paths: list[str]
+    sizes: np.ndarray
+    modified: np.ndarray
+    other_files: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def notes(self) -> list[str]:
+        """A sentence that counts the files left alone; empty if there are none."""
+        if not self.other_files:
+            return []
+        names = "/".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+        count, example = len(self.other_files), self.other_files[0]
+        return [f"{count} files are not images by their name ({names}) and are not read, for example {example}"]
+
+
+def find_images(root: Path, folder: str) -> ImageFiles:
+    """All images under `root / folder`, at any depth.
+
+    Links to folders are followed, each folder once. Hidden files (".DS_Store", macOS's "._face.jpg") are not images.
+    """
+    found: list[tuple[str, int, int]] = []
+    others: list[str] = []
+    visited: set[tuple[int, int]] = set()
+    stack = [folder]
+    while stack:
+        current = stack.pop()
+        status = os.stat(root / current)
+        if (status.st_dev, status.st_ino) in visited:
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        with os.scandir(root / current) as entries:
+            for entry in entries:
+                path = f"{current}/{entry.name}"
+                hidden = entry.name.startswith(".")
+                if entry.is_dir():
+                    stack.extend([] if hidden else [path])
+                elif hidden or not entry.name.lower().endswith(IMAGE_SUFFIXES):
+                    others.append(path)
+                else:
+                    found.append((path, *_size_and_time(entry)))
+    found.sort()
+    return ImageFiles(
+        paths=[path for path, _, _ in found],
+        sizes=np.array([size for _, size, _ in found], np.int64),
+        modified=np.array([modified for _, _, modified in found], np.int64),
+        other_files=tuple(sorted(others)),
+    )
+
+
+def _size_and_time(entry: os.DirEntry) -> tuple[int, int]:
+    """Bytes and modification time; (-1, -1) for a dangling link, which then cannot be read when it is decoded."""
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns

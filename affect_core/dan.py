@@ -1,0 +1,163 @@
+"""DAN, the convolutional expression network whose frozen scores help EMMA (half of idea 2).
+
+Source: Wen et al., Distract Your Attention: Multi-head Cross Attention Network for Facial Expression Recognition,
+2021. Trained here with cross entropy alone: the paper's affinity and partition losses are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
+
+from affect_core.errors import AffectError
+
+
+@dataclass(frozen=True)
+class DANConfig:
+    """Defaults: the published AffectNet-8 network on 224 px.
+
+    num_classes   expressions
+    num_heads     cross-attention heads
+    width         channels of the first ResNet stage; the last has 8 x width. A multiple of 4.
+    small_images  leave out the max-pool of the ResNet stem. For 64 px images the last map is then 4 x 4, not 2 x 2.
+    """
+
+    num_classes: int = 8
+    num_heads: int = 4
+    width: int = 64
+    small_images: bool = False
+
+    def __post_init__(self):
+        if self.width % 4:
+            raise AffectError(f"DAN's width must be a multiple of 4, not {self.width}")
+
+
+class DAN(nn.Module):
+    """ResNet-18 trunk, parallel cross-attention heads, their fused vectors, a linear layer. Any image size from 32 px.
+
+    Attribute names are those of the published checkpoints.
+    """
+
+    def __init__(self, config: DANConfig):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.features = nn.Sequential(
+            nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Identity() if config.small_images else nn.MaxPool2d(3, stride=2, padding=1),
+            _resnet_stage(width, width, stride=1),
+            _resnet_stage(width, 2 * width, stride=2),
+            _resnet_stage(2 * width, 4 * width, stride=2),
+            _resnet_stage(4 * width, 8 * width, stride=2),
+        )
+        for index in range(config.num_heads):
+            self.add_module(f"cat_head{index}", CrossAttentionHead(8 * width))
+        self.fc = nn.Linear(8 * width, config.num_classes)
+        self.bn = nn.BatchNorm1d(config.num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (N, 3, H, W) -> expression logits (N, num_classes). In training N is at least 2."""
+        trunk = self.features(images)  # (N, 8 * width, H / 32, W / 32), or / 16 with small_images
+        heads = [getattr(self, f"cat_head{index}") for index in range(self.config.num_heads)]
+        attended = torch.stack([head(trunk) for head in heads], dim=1)  # (N, heads, 8 * width)
+        # log-softmax across the heads: a channel that one head claims is a channel the others lose
+        fused = attended.log_softmax(dim=1).sum(dim=1)  # (N, 8 * width)
+        return self.bn(self.fc(fused))
+
+
+class CrossAttentionHead(nn.Module):
+    """One head: where to look (spatial attention), then which channels count (channel attention)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.sa = SpatialAttention(channels)
+        self.ca = ChannelAttention(channels)
+
+    def forward(self, trunk: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C)."""
+        return self.ca(self.sa(trunk))
+
+
+class SpatialAttention(nn.Module):
+    """One map that multiplies all channels: relu(conv3x3 + conv1x3 + conv3x1), summed over channels."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        hidden = channels // 2
+        self.conv1x1 = _convolution(channels, hidden, (1, 1))
+        self.conv_3x3 = _convolution(hidden, channels, (3, 3))
+        self.conv_1x3 = _convolution(hidden, channels, (1, 3))
+        self.conv_3x1 = _convolution(hidden, channels, (3, 1))
+
+    def attention_map(self, trunk: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, 1, H, W), at least 0."""
+        hidden = self.conv1x1(trunk)
+        responses = (self.conv_3x3(hidden) + self.conv_1x3(hidden) + self.conv_3x1(hidden)).relu()
+        return responses.sum(dim=1, keepdim=True)
+
+    def forward(self, trunk: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        return trunk * self.attention_map(trunk)
+
+
+class ChannelAttention(nn.Module):
+    """Pool over the image, then weight each channel by a sigmoid of all channels."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        hidden = channels // 16
+        self.attention = nn.Sequential(
+            nn.Linear(channels, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid()
+        )
+
+    def forward(self, attended: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C)."""
+        pooled = attended.mean(dim=(2, 3))  # (N, C)
+        return pooled * self.attention(pooled)
+
+
+class FrozenPrior(nn.Module):
+    """A network that never learns: eval mode whatever `.train()` says, no gradients, BatchNorm statistics untouched.
+
+    The network is frozen in place, not copied. (The published EMMA puts its "frozen" CNN in train mode with the rest,
+    so that its statistics drift.)
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model.requires_grad_(False)
+        self.model.eval()
+
+    @property
+    def config(self):
+        """The config of the wrapped model."""
+        return self.model.config
+
+    def train(self, mode: bool = True) -> FrozenPrior:
+        """Stays in eval mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """What the wrapped model says in eval mode, detached: no gradient reaches the images either."""
+        return self.model(images)
+
+
+def _resnet_stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    shortcut = None
+    if stride != 1 or inputs != outputs:
+        shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return nn.Sequential(BasicBlock(inputs, outputs, stride, shortcut), BasicBlock(outputs, outputs))
+
+
+def _convolution(inputs: int, outputs: int, kernel: tuple[int, int]) -> nn.Sequential:
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, padding=padding), nn.BatchNorm2d(outputs))

@@ -1,0 +1,47 @@
+"""Arrays in, matplotlib Figure out: one visual language for every figure of the project.
+
+style       colours, order, titles             mosaic      many small pictures on one canvas
+faces       sheets, masks, reconstructions     circumplex  valence and arousal, expressions on it
+corpus      what is annotated                  agreement   confusion, F1 of action units, thresholds
+learning    curves along training              comparison  score parts, ablations
+attention   maps over faces                    cards       one face, one video
+valence_arousal   predicted beside annotated
+Every function takes `source`, printed under the title; results on the embedded corpus must say "synthetic" there.
+"""
+
+from affect_core.figures.agreement import action_unit_bars, confusion_matrix, threshold_curves
+from affect_core.figures.attention import attention_heads, attention_over_faces, occlusion_over_faces
+from affect_core.figures.cards import intensity_timeline, prediction_card
+from affect_core.figures.circumplex import circumplex_density, draw_circumplex
+from affect_core.figures.comparison import ablation_plot, score_bars
+from affect_core.figures.corpus import action_unit_cooccurrence, label_counts
+from affect_core.figures.faces import face_sheet, masked_views, reconstruction_sheet
+from affect_core.figures.learning import js_curve, learning_curves
+from affect_core.figures.style import ACTION_UNIT_COLOURS, EXPRESSION_COLOURS
+from affect_core.figures.valence_arousal import valence_arousal_plane, valence_arousal_scatter
+
+__all__ = [
+    "ACTION_UNIT_COLOURS",
+    "EXPRESSION_COLOURS",
+    "ablation_plot",
+    "action_unit_bars",
+    "action_unit_cooccurrence",
+    "attention_heads",
+    "attention_over_faces",
+    "circumplex_density",
+    "confusion_matrix",
+    "draw_circumplex",
+    "face_sheet",
+    "intensity_timeline",
+    "js_curve",
+    "label_counts",
+    "learning_curves",
+    "masked_views",
+    "occlusion_over_faces",
+    "prediction_card",
+    "reconstruction_sheet",
+    "score_bars",
+    "threshold_curves",
+    "valence_arousal_plane",
+    "valence_arousal_scatter",
+]

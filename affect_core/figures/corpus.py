@@ -1,0 +1,159 @@
+"""What a corpus holds: label counts and which action units occur together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from affect_core.figures.style import (
+    ACTION_UNIT_COLOURS,
+    INK,
+    MUTED,
+    SEQUENTIAL,
+    action_unit_label,
+    as_array,
+    count,
+    expression_colour,
+    figure_function,
+    grid_lines,
+    subtitle_of,
+    titled_figure,
+)
+from affect_core.labels import ACTION_UNITS, AffectLabels
+
+
+@figure_function
+def label_counts(
+    splits: Mapping[str, AffectLabels], *, source: str = "", unit: str = "faces", title: str = "What is annotated"
+) -> Figure:
+    """Three panels: share of each expression, rate of each action unit, share of annotated faces per task.
+
+    splits  name -> labels (numpy), e.g. {"training": ..., "validation": ...}; the first is drawn solid, others lighter.
+            Shares are of the annotated faces; the counts of the first split stand beside the bars.
+
+    >>> label_counts({"training": corpus.split("training").labels, "validation": corpus.split("validation").labels})
+    <Figure size ...>
+    """
+    names, labels = list(splits), [part.numpy() for part in splits.values()]
+    sizes = ", ".join(f"{name} {len(part):,}" for name, part in zip(names, labels, strict=True))
+    strength = "; ".join(f"{name}: {word}" for name, word in zip(names, ("solid", "light", "lighter"), strict=False))
+    figure, _ = titled_figure(
+        10.2, 3.5, title, subtitle_of(f"n = {sizes} {unit}", source, strength if len(names) > 1 else "")
+    )
+    panels = figure.subplots(1, 3, width_ratios=(1, 1.25, 0.62))
+    vocabulary = labels[0].vocabulary
+    expression = [np.bincount(part.expression[part.expression_valid], minlength=len(vocabulary)) for part in labels]
+    _grouped(
+        panels[0],
+        expression,
+        [max(part.expression_valid.sum(), 1) for part in labels],
+        list(vocabulary),
+        [expression_colour(name) for name in vocabulary],
+    )
+    panels[0].set_title("expressions")
+    panels[0].set_xlabel("% of faces with an expression")
+    positive = [((part.action_units > 0.5) & part.action_units_valid).sum(axis=0) for part in labels]
+    _grouped(
+        panels[1],
+        positive,
+        [np.maximum(part.action_units_valid.sum(axis=0), 1) for part in labels],
+        [action_unit_label(au) for au in ACTION_UNITS],
+        list(ACTION_UNIT_COLOURS.values()),
+    )
+    panels[1].set_title("action units that are active")
+    panels[1].set_xlabel("% of faces with that unit annotated")
+    known = [
+        np.array(
+            [
+                part.valence_arousal_valid.all(axis=1).sum(),
+                part.expression_valid.sum(),
+                part.action_units_valid.any(axis=1).sum(),
+            ]
+        )
+        for part in labels
+    ]
+    _grouped(
+        panels[2],
+        known,
+        [max(len(part), 1) for part in labels],
+        ["valence,\narousal", "expression", "action\nunits"],
+        [MUTED] * 3,
+        room=1.45,
+    )
+    panels[2].set_title("annotated at all")
+    panels[2].set_xlabel("% of faces")
+    return figure
+
+
+def _grouped(axes, counts, totals, rows, colours, room=1.2) -> None:
+    """Horizontal bars in per cent, one thin bar a split; the first split's counts as text."""
+    thickness = 0.78 / len(counts)
+    place = np.arange(len(rows))
+    longest = max(float(np.max(100 * part / total, initial=0)) for part, total in zip(counts, totals, strict=True))
+    for index, (part, total) in enumerate(zip(counts, totals, strict=True)):
+        y = place - 0.39 + (index + 0.5) * thickness
+        axes.barh(
+            y, 100 * part / total, height=thickness * 0.92, color=colours, alpha=1.0 if index == 0 else 0.45 / index
+        )
+    ends = np.max([100 * part / total for part, total in zip(counts, totals, strict=True)], axis=0)
+    for row, end in enumerate(ends):
+        axes.annotate(
+            f"{int(counts[0][row]):,}", (end, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7.5
+        )
+    axes.set_yticks(place, rows)
+    axes.set_xlim(0, max(longest * room, 1.0))
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    grid_lines(axes, "x")
+
+
+@figure_function
+def action_unit_cooccurrence(
+    action_units, valid=None, *, source: str = "", unit: str = "faces", title: str = "Which action units come together"
+) -> Figure:
+    """How often the column's unit is active among faces on which the row's unit is: P(column | row), in per cent.
+
+    action_units  (N, 12) 1 active, 0 inactive, columns ACTION_UNITS;  valid (N, 12) bool or None
+    The separate column on the right is the base rate P(row's unit). Rows seen active on no face are blank.
+
+    >>> action_unit_cooccurrence(labels.action_units, labels.action_units_valid, source="synthetic corpus")
+    <Figure size ...>
+    """
+    active = as_array(action_units) > 0.5
+    valid = np.ones(active.shape, bool) if valid is None else as_array(valid) > 0.5
+    on, known = (active & valid).astype(float), valid.astype(float)
+    both, asked = on.T @ on, on.T @ known
+    share = np.divide(100 * both, asked, out=np.full_like(both, np.nan), where=asked > 0)
+    np.fill_diagonal(share, np.nan)
+    base = 100 * on.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    figure, _ = titled_figure(
+        7.4,
+        4.9,
+        title,
+        subtitle_of(count(valid.any(axis=1).sum(), unit), source, "per cent of faces with the row's unit"),
+    )
+    matrix, side = figure.subplots(1, 2, width_ratios=(12, 1.15))
+    for axes, values in ((matrix, share), (side, base[:, None])):
+        axes.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=100, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                axes.text(
+                    column,
+                    row,
+                    f"{value:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color="white" if value > 55 else INK,
+                )
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    short = [action_unit_label(au, name=False) for au in ACTION_UNITS]
+    matrix.set_xticks(range(12), short, fontsize=7.5)
+    matrix.set_yticks(range(12), [action_unit_label(au) for au in ACTION_UNITS])
+    matrix.set(xlabel="this unit is active too", ylabel="given that this unit is active")
+    side.set_xticks([0], ["base\nrate"], fontsize=7.5)
+    side.set_yticks([])
+    return figure

@@ -1,0 +1,139 @@
+"""What a face can be labelled with: expressions, action units, valence and arousal.
+
+The order of every column in the project is fixed here and nowhere else. Missing labels are masks: the codes that
+the corpora use for "not annotated" (-1, -2, -5) are turned into masks when a file is read and appear nowhere after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+# -- vocabularies ------------------------------------------------------------------------------------------------------
+EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
+"""Expression order of s-Aff-Wild2 and of the ABAW4 multi-task challenge."""
+
+AFFECTNET_EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
+"""Expression order of AffectNet's labels; codes above 7 (none, uncertain, no face) are not expressions."""
+
+LSD_EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
+"""Expression order of the ABAW4 learning-from-synthetic-data challenge (alphabetical)."""
+
+ACTION_UNITS = (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)
+"""The twelve FACS action units of the ABAW4 multi-task challenge, in column order."""
+
+ACTION_UNIT_NAMES = {
+    1: "inner brow raiser", 2: "outer brow raiser", 4: "brow lowerer", 6: "cheek raiser", 7: "lid tightener",
+    10: "upper lip raiser", 12: "lip corner puller", 15: "lip corner depressor", 23: "lip tightener",
+    24: "lip pressor", 25: "lips part", 26: "jaw drop",
+}  # fmt: skip
+
+VALENCE_RANGE = (-1.0, 1.0)
+AROUSAL_RANGE = (-1.0, 1.0)
+
+# -- codes for "not annotated" in published label files ----------------------------------------------------------------
+MISSING_VALENCE_AROUSAL = -5
+MISSING_EXPRESSION = -1
+MISSING_ACTION_UNIT = -1
+AFFECTNET_INVALID_VALENCE_AROUSAL = -2
+
+
+def vocabulary_map(source: tuple[str, ...], target: tuple[str, ...]) -> np.ndarray:
+    """Index of each `source` expression in `target`.
+
+    Returns an int64 array (len(source),); -1 where `target` has no such expression. Nothing is merged: contempt
+    is not "other", because a rater who chose "other" was not offered contempt.
+    """
+    position = {name: index for index, name in enumerate(target)}
+    return np.array([position.get(name, -1) for name in source], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class AffectLabels:
+    """Labels of N faces, as numpy arrays or as torch tensors (all of one kind).
+
+    valence_arousal        (N, 2) float32 in [-1, 1]; 0 where missing. Columns: valence, arousal.
+    valence_arousal_valid  (N, 2) bool
+    expression             (N,) int64, index into `vocabulary`; 0 where missing.
+    expression_valid       (N,) bool
+    action_units           (N, 12) float32, 1 active and 0 inactive; 0 where missing. Columns: ACTION_UNITS.
+    action_units_valid     (N, 12) bool
+    vocabulary             names of the expressions that `expression` indexes.
+    """
+
+    valence_arousal: Any
+    valence_arousal_valid: Any
+    expression: Any
+    expression_valid: Any
+    action_units: Any
+    action_units_valid: Any
+    vocabulary: tuple[str, ...] = EXPRESSIONS
+
+    def __len__(self) -> int:
+        return len(self.expression)
+
+    def __getitem__(self, rows) -> AffectLabels:
+        """The labels of `rows` (slice, index array or boolean mask)."""
+        return self._map(lambda array: array[rows])
+
+    def to(self, device) -> AffectLabels:
+        """The same labels as torch tensors on `device`."""
+        import torch
+
+        return self._map(lambda array: torch.as_tensor(array).to(device))
+
+    def numpy(self) -> AffectLabels:
+        """The same labels as numpy arrays."""
+        return self._map(lambda array: array if isinstance(array, np.ndarray) else array.detach().cpu().numpy())
+
+    def _map(self, function) -> AffectLabels:
+        arrays = {field.name: function(getattr(self, field.name)) for field in fields(self)
+                  if field.name != "vocabulary"}  # fmt: skip
+        return replace(self, **arrays)
+
+    @classmethod
+    def missing(cls, n: int, vocabulary: tuple[str, ...] = EXPRESSIONS) -> AffectLabels:
+        """`n` faces about which nothing is known (every mask False)."""
+        return cls(
+            valence_arousal=np.zeros((n, 2), np.float32),
+            valence_arousal_valid=np.zeros((n, 2), bool),
+            expression=np.zeros(n, np.int64),
+            expression_valid=np.zeros(n, bool),
+            action_units=np.zeros((n, len(ACTION_UNITS)), np.float32),
+            action_units_valid=np.zeros((n, len(ACTION_UNITS)), bool),
+            vocabulary=vocabulary,
+        )
+
+    @classmethod
+    def concatenate(cls, parts: list[AffectLabels]) -> AffectLabels:
+        """Stack numpy labels that share one vocabulary. Raises ValueError if they do not."""
+        vocabularies = {part.vocabulary for part in parts}
+        if len(vocabularies) != 1:
+            raise ValueError(f"labels with different expression vocabularies cannot be stacked: {sorted(vocabularies)}")
+        stacked = {field.name: np.concatenate([getattr(part, field.name) for part in parts])
+                   for field in fields(cls) if field.name != "vocabulary"}  # fmt: skip
+        return cls(**stacked, vocabulary=vocabularies.pop())
+
+
+@dataclass(frozen=True)
+class AffectPrediction:
+    """What a model says about N faces (torch tensors or numpy arrays); None for a task that the model does not have.
+
+    expression_logits   (N, len(vocabulary)) unnormalised scores
+    action_unit_logits  (N, 12) unnormalised scores, columns ACTION_UNITS
+    valence_arousal     (N, 2), columns valence and arousal; not bounded by the published head
+    """
+
+    expression_logits: Any = None
+    action_unit_logits: Any = None
+    valence_arousal: Any = None
+    vocabulary: tuple[str, ...] = EXPRESSIONS
+
+    def numpy(self) -> AffectPrediction:
+        """The same prediction as float32 numpy arrays."""
+        tasks = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "vocabulary"}
+        as_numpy = {name: value if value is None or isinstance(value, np.ndarray)
+                    else value.detach().float().cpu().numpy() for name, value in tasks.items()}  # fmt: skip
+        return replace(self, **as_numpy)

@@ -1,0 +1,113 @@
+"""Profiles: how large everything is, in one small readable TOML file each (smoke, laptop, gpu)."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields, replace
+from importlib import resources
+from pathlib import Path
+
+from affect_core.augment import Augmentation
+from affect_core.cotex import CoTEXConfig
+from affect_core.dan import DANConfig
+from affect_core.emma import EMMAConfig
+from affect_core.errors import AffectError
+from affect_core.mae import MAEConfig
+from affect_core.synthetic.embedded_corpus import EmbeddedCorpusConfig
+from affect_core.training import TrainConfig
+from affect_core.vit import ViTConfig
+
+BUILT_IN = ("smoke", "laptop", "gpu")
+
+
+@dataclass(frozen=True)
+class AblationConfig:
+    """How much is spent on one cell of the ablation table, and how many seeds each cell gets."""
+
+    emma_images: int
+    emma_epochs: int
+    cotex_images: int
+    cotex_epochs: int
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Every setting of a run but the data, the seed and the folder."""
+
+    name: str
+    store_size: int
+    """Pixels at which images are kept in the image store; the models see `vit.image_size`."""
+    corpus: EmbeddedCorpusConfig
+    vit: ViTConfig
+    mae: MAEConfig
+    mae_training: TrainConfig
+    mae_augmentation: Augmentation
+    prior: DANConfig
+    prior_training: TrainConfig
+    prior_augmentation: Augmentation
+    emma: EMMAConfig
+    emma_training: TrainConfig
+    emma_augmentation: Augmentation
+    cotex: CoTEXConfig
+    cotex_training: TrainConfig
+    cotex_augmentation: Augmentation
+    ablation: AblationConfig
+
+    def with_seed(self, seed: int) -> Profile:
+        """The same profile with `seed` for every stage's training (the embedded corpus keeps its own seed)."""
+        stages = {field.name: replace(getattr(self, field.name), seed=seed) for field in fields(self)
+                  if isinstance(getattr(self, field.name), TrainConfig)}  # fmt: skip
+        return replace(self, **stages)
+
+
+def load_profile(name: str) -> Profile:
+    """A built-in profile by name, or any TOML file of the same sections by path.
+
+    Raises AffectError for an unknown name, section or key, naming the ones that exist.
+    """
+    if name in BUILT_IN:
+        text, source = (resources.files(__name__) / f"{name}.toml").read_text(), f"profile {name}"
+    elif Path(name).suffix == ".toml" and Path(name).is_file():
+        text, source = Path(name).read_text(), name
+    else:
+        raise AffectError(f"There is no profile {name!r}; there are {', '.join(BUILT_IN)}, or the path of a .toml file.")
+    try:
+        sections = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise AffectError(f"{source} is not readable as TOML: {error}.") from error
+    return _build(Path(name).stem, sections, source)
+
+
+def _build(name: str, sections: dict, source: str) -> Profile:
+    kinds = {field.name: field.type for field in fields(Profile)} | {"images": "images"}
+    del kinds["name"], kinds["store_size"]
+    unknown, missing = set(sections) - set(kinds), set(kinds) - set(sections)
+    if unknown or missing:
+        raise AffectError(f"{source}: unknown sections {sorted(unknown)}, missing sections {sorted(missing)}.")
+    vit = _section(ViTConfig, sections, "vit", source)
+    built = {"vit": vit}
+    for section, kind in (
+        ("corpus", EmbeddedCorpusConfig), ("prior", DANConfig), ("ablation", AblationConfig),
+        ("mae", MAEConfig), ("emma", EMMAConfig), ("cotex", CoTEXConfig),
+    ):  # fmt: skip
+        shared = {"vit": vit} if section in ("mae", "emma", "cotex") else {}
+        built[section] = _section(kind, sections, section, source, **shared)
+    for stage in ("mae", "prior", "emma", "cotex"):
+        built[f"{stage}_training"] = _section(TrainConfig, sections, f"{stage}_training", source)
+        built[f"{stage}_augmentation"] = _section(Augmentation, sections, f"{stage}_augmentation", source)
+    return Profile(name=name, store_size=sections["images"]["store_size"], **built)
+
+
+def _section(kind: type, sections: dict, name: str, source: str, **shared):
+    known = {field.name for field in fields(kind)} - set(shared)
+    unknown = set(sections[name]) - known
+    if unknown:
+        raise AffectError(f"{source}, section [{name}]: unknown {sorted(unknown)}; there are {sorted(known)}.")
+    # TOML has no null: `false` says "none" where a number would stand
+    values = {key: None if value is False and key in ("layer_decay", "clip_norm") else value
+              for key, value in sections[name].items()}  # fmt: skip
+    try:
+        return kind(**values, **shared)
+    except TypeError as error:
+        raise AffectError(f"{source}, section [{name}]: {error}.") from error

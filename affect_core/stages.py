@@ -1,0 +1,211 @@
+"""The four training stages: what is trained on what, with which loss, and how it is validated.
+
+Each takes its settings, its corpus and a folder, and returns the model with the kept weights and its record. A stage
+that is already finished in its folder is loaded, one that was interrupted goes on (see `training.fit`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from affect_core.augment import Augmentation, prepare
+from affect_core.batches import Batch, FaceBatches, predict_corpus
+from affect_core.calibration import fit_thresholds
+from affect_core.corpora import Corpus
+from affect_core.cotex import CoTEX, CoTEXConfig
+from affect_core.dan import DAN, DANConfig
+from affect_core.emma import EMMA, EMMAConfig
+from affect_core.labels import ACTION_UNITS, AffectPrediction
+from affect_core.losses import cotex_loss, expression_loss, multitask_loss, positive_weights
+from affect_core.mae import MAE, MAEConfig
+from affect_core.metrics import lsd_score, mtl_score
+from affect_core.optim import parameter_groups
+from affect_core.progress import Progress, no_progress
+from affect_core.record import weights_fingerprint
+from affect_core.storage import read_json, write_json
+from affect_core.training import TrainConfig, TrainRecord, fit
+
+VALIDATION_NOISE_SEED = 20220711
+"""Seed of the masks under which reconstructions are validated: the same ones every epoch."""
+
+
+def pretrain_mae(
+    config: MAEConfig,
+    training: TrainConfig,
+    augmentation: Augmentation,
+    faces: Corpus,
+    directory: Path,
+    *,
+    held_out: int = 256,
+    device: torch.device | str = "cpu",
+    progress: Progress = no_progress,
+) -> tuple[MAE, TrainRecord]:
+    """Masked auto-encoding on unlabelled faces.
+
+    The last `held_out` images (at most a fifth of them) are not trained on; the loss on them is logged.
+    """
+    torch.manual_seed(training.seed)
+    model = MAE(config)
+    count = max(1, min(held_out, len(faces) // 5))
+    seen, unseen = faces.select(np.arange(len(faces) - count)), faces.select(np.arange(len(faces) - count, len(faces)))
+    size = config.vit.image_size
+
+    def loss(model: MAE, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"total": model(batch.images, generator=generator).loss}
+
+    def evaluate(model: MAE) -> dict[str, float]:
+        generator = torch.Generator().manual_seed(VALIDATION_NOISE_SEED)
+        losses = []
+        for start in range(0, len(unseen), 128):
+            rows = np.arange(start, min(start + 128, len(unseen)))
+            images = prepare(torch.from_numpy(unseen.images[rows]).to(device), size)
+            losses.append(float(model(images, generator=generator).loss) * len(rows))
+        return {"loss": sum(losses) / len(unseen)}
+
+    record = fit(
+        model, FaceBatches(seen, augmentation, size, device), loss, training, directory, evaluate=evaluate,
+        groups=_groups(model, training), device=device, progress=progress,
+    )  # fmt: skip
+    return model, record
+
+
+def train_prior(
+    config: DANConfig,
+    training: TrainConfig,
+    augmentation: Augmentation,
+    corpus: Corpus,
+    size: int,
+    directory: Path,
+    *,
+    device: torch.device | str = "cpu",
+    progress: Progress = no_progress,
+) -> tuple[DAN, TrainRecord]:
+    """The expression CNN on AffectNet's eight classes; the epoch with the best macro F1 is kept."""
+    torch.manual_seed(training.seed)
+    model = DAN(config)
+    validation = corpus.split("validation")
+
+    def loss(model: DAN, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"total": expression_loss(model(batch.images), batch.labels.expression, batch.labels.expression_valid)}
+
+    def evaluate(model: DAN) -> dict[str, float]:
+        return _numbers(lsd_score(predict_expressions(model, validation, size, device), validation.labels))
+
+    record = fit(
+        model, FaceBatches(corpus.split("training"), augmentation, size, device), loss, training, directory,
+        evaluate=evaluate, monitor="expression_f1", device=device, progress=progress,
+        groups=_groups(model, training),
+    )  # fmt: skip
+    return model, record
+
+
+def predict_expressions(model: DAN, corpus: Corpus, size: int, device: torch.device | str = "cpu") -> AffectPrediction:
+    """The prior's expression logits for every image of a corpus, in the corpus's vocabulary."""
+    vocabulary = corpus.labels.vocabulary
+    return predict_corpus(
+        lambda images: AffectPrediction(expression_logits=model(images), vocabulary=vocabulary), corpus, size, device
+    )
+
+
+def train_emma(
+    config: EMMAConfig,
+    training: TrainConfig,
+    augmentation: Augmentation,
+    corpus: Corpus,
+    directory: Path,
+    *,
+    prior: DAN | None,
+    mae: MAE | None,
+    device: torch.device | str = "cpu",
+    progress: Progress = no_progress,
+) -> tuple[EMMA, TrainRecord]:
+    """Multi-task fine-tuning on s-Aff-Wild2; `mae=None` starts the ViT from random weights.
+
+    While training, action units are validated at probability 0.5; thresholds are calibrated afterwards. The epoch
+    with the best P_MTL is kept.
+    """
+    torch.manual_seed(training.seed)
+    model = EMMA(config, prior)
+    if mae is not None:
+        model.init_from_mae(mae)
+    train, validation = corpus.split("training"), corpus.split("validation")
+    size = config.vit.image_size
+    known = train.labels.to(device)
+    weights = positive_weights(known.action_units, known.action_units_valid)
+
+    def loss(model: EMMA, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        return multitask_loss(model(batch.images), batch.labels, pos_weight=weights)
+
+    def evaluate(model: EMMA) -> dict[str, float]:
+        return _numbers(mtl_score(predict_corpus(model, validation, size, device), validation.labels))
+
+    record = fit(
+        model, FaceBatches(train, augmentation, size, device), loss, training, directory, evaluate=evaluate,
+        monitor="p_mtl", groups=_groups(model, training), device=device, progress=progress,
+    )  # fmt: skip
+    return model, record
+
+
+def calibrate_emma(
+    model: EMMA, training: Corpus, size: int, directory: Path, *, device: torch.device | str = "cpu"
+) -> np.ndarray:
+    """Action-unit thresholds (12,) on probabilities, fitted on training frames and kept in `thresholds.json`.
+
+    Thresholds that were fitted to these very weights before are read, not fitted again.
+    """
+    path, weights = Path(directory) / "thresholds.json", weights_fingerprint(model)
+    if path.exists() and (kept := read_json(path))["weights"] == weights:
+        return np.array(kept["thresholds"])
+    prediction = predict_corpus(model, training, size, device)
+    labels = training.labels
+    thresholds = fit_thresholds(prediction.action_unit_logits, labels.action_units, labels.action_units_valid)
+    write_json(path, {"weights": weights, "action_units": ACTION_UNITS, "thresholds": thresholds.tolist()})
+    return thresholds
+
+
+def train_cotex(
+    config: CoTEXConfig,
+    training: TrainConfig,
+    augmentation: Augmentation,
+    corpus: Corpus,
+    directory: Path,
+    *,
+    mae: MAE | None,
+    device: torch.device | str = "cpu",
+    progress: Progress = no_progress,
+) -> tuple[CoTEX, TrainRecord]:
+    """Co-training of masked views on synthetic faces, validated on real ones; the best macro F1 is kept."""
+    torch.manual_seed(training.seed)
+    config = replace(config, vocabulary=corpus.labels.vocabulary)
+    model = CoTEX(config)
+    if mae is not None:
+        model.init_from_mae(mae)
+    train, validation = corpus.split("training"), corpus.split("validation")
+    size = config.vit.image_size
+
+    def loss(model: CoTEX, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        logits = model(batch.images, generator)  # (views, N, C)
+        return cotex_loss(logits, batch.labels.expression, batch.labels.expression_valid, js_weight=config.js_weight)
+
+    def evaluate(model: CoTEX) -> dict[str, float]:
+        return _numbers(lsd_score(predict_corpus(model.predict, validation, size, device), validation.labels))
+
+    record = fit(
+        model, FaceBatches(train, augmentation, size, device), loss, training, directory, evaluate=evaluate,
+        monitor="expression_f1", groups=_groups(model, training), device=device, progress=progress,
+    )  # fmt: skip
+    return model, record
+
+
+def _groups(model: torch.nn.Module, training: TrainConfig) -> list[dict]:
+    return parameter_groups(model, weight_decay=training.weight_decay, layer_decay=training.layer_decay or 1.0)
+
+
+def _numbers(score: dict) -> dict[str, float]:
+    """The plain numbers of a score; per-class arrays stay out of the log."""
+    return {name: float(value) for name, value in score.items() if np.isscalar(value)}

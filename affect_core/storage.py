@@ -1,0 +1,87 @@
+"""Files that are either whole or not there: atomic writes, and one writer at a time."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from affect_core.errors import AffectError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
+
+    A reader sees the old file or the new one, never half of either; a killed writer leaves only a `.tmp` file.
+    Raises AffectError when the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        os.chmod(name, 0o644)
+    except OSError as error:
+        raise AffectError(f"{path} cannot be written: {error.strerror}.") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):
+            raise AffectError(f"{path} cannot be written: {error.strerror}; what was there before is intact.") from error
+        raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value) -> None:
+    """Write `value` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path):
+    """Read JSON. Raises AffectError naming the file if it is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise AffectError(f"{path} is not readable as JSON: {error}.") from error
+
+
+@contextmanager
+def exclusive(lock: Path, what: str) -> Iterator[None]:
+    """Hold the file `lock` for this process; a second holder gets an AffectError saying that `what` is in use.
+
+    The lock dies with its process, however that ends; the empty file stays.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; there two runs on one directory are the user's to avoid
+        yield
+        return
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = open(lock, "w")
+    except OSError as error:
+        raise AffectError(f"{lock} cannot be written: {error.strerror}.") from error
+    with held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AffectError(f"{what} is in use by another run; wait for it or choose another name.") from error
+        yield

@@ -1,0 +1,1 @@
+"""One module a published format. Each has `jobs`, `write_job` (images and rows) and `write_annotations`."""

@@ -1,0 +1,296 @@
+"""One training loop for every stage: AdamW, warm-up and cosine, accumulation, clipping, bf16, EMA, resume.
+
+Nothing in the loop depends on how often it was interrupted: the order of the images is drawn from (seed, epoch) and
+every other random number from (seed, step), so that a run which is killed and started again ends, on the CPU, with
+the same weights bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from affect_core.checkpoints import load_weights, save_weights
+from affect_core.errors import AffectError
+from affect_core.optim import scaled_lr, set_learning_rate, warmup_cosine
+from affect_core.progress import Progress, no_progress
+from affect_core.record import code_fingerprint, environment_record, fingerprint, weights_fingerprint
+from affect_core.storage import atomic_path, exclusive, read_json, write_json, write_text
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a stage is optimised. Defaults are EMMA's published ones (METHOD: AdamW, layer decay, clip at 0.05)."""
+
+    epochs: int = 30
+    batch_size: int = 100
+    accumulation: int = 4
+    """Batches whose gradients are averaged into one step."""
+    base_learning_rate: float = 5e-4
+    """Per 256 images: the peak rate is base x batch_size x accumulation / 256."""
+    minimum_learning_rate: float = 1e-6
+    warmup_epochs: float = 5.0
+    weight_decay: float = 0.05
+    layer_decay: float | None = 0.65
+    """Factor of the rate from one block to the one below; None for a single rate."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip_norm: float | None = 0.05
+    """Largest L2 norm of the whole gradient; None for no clipping."""
+    precision: str = "auto"
+    """"bf16", "fp32", or "auto": bf16 autocast where the hardware computes it."""
+    ema_decay: float | None = None
+    """Decay of an exponential moving average of the weights, which is then what is validated and kept."""
+    seed: int = 0
+    checkpoint_seconds: float = 60.0
+    """Time between resumable checkpoints inside an epoch; one is always written at its end."""
+
+    def __post_init__(self):
+        object.__setattr__(self, "betas", tuple(self.betas))
+        if self.epochs < 1 or self.batch_size < 1 or self.accumulation < 1:
+            raise AffectError("epochs, batch_size and accumulation must be at least 1.")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise AffectError(f'precision must be "auto", "bf16" or "fp32", not {self.precision!r}.')
+
+
+class Batches(Protocol):
+    """Where `fit` gets its batches: rows by number, prepared on the training device."""
+
+    fingerprint: str
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: np.ndarray, generator: torch.Generator) -> Any: ...
+
+
+@dataclass(frozen=True)
+class TrainRecord:
+    """What a finished stage leaves: its directory, the log (one dict an epoch) and the seconds it took."""
+
+    directory: Path
+    log: list[dict]
+    best_epoch: int
+    seconds: float
+    reused: bool
+    """True if the stage had been finished before and nothing was computed now."""
+
+    @property
+    def best(self) -> dict:
+        """The log entry of the epoch whose weights were kept."""
+        return self.log[self.best_epoch - 1]
+
+
+def has_bf16(device: torch.device | str) -> bool:
+    """Whether the device multiplies bf16 matrices in hardware."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def fit(
+    model: nn.Module,
+    data: Batches,
+    loss: Callable[[nn.Module, Any, torch.Generator], dict[str, torch.Tensor]],
+    config: TrainConfig,
+    directory: Path,
+    *,
+    groups: list[dict] | None = None,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+    monitor: str | None = None,
+    device: torch.device | str = "cpu",
+    progress: Progress = no_progress,
+) -> TrainRecord:
+    """Train `model` on `data` and leave the kept weights in it and in `directory`.
+
+    loss        returns named scalars of a batch; "total" is minimised, all are logged.
+    groups      parameter groups of the optimiser (see `optim.parameter_groups`); all parameters alike if None.
+    evaluate    called after each epoch; its numbers are logged.
+    monitor     the number of `evaluate` to maximise: the best epoch's weights are kept. None keeps the last ones.
+
+    The directory receives `config.json`, `log.jsonl`, `best.safetensors`, `last.safetensors` and, when all is done,
+    `record.json`. A stage that is already finished with the same inputs (configuration, data, initial weights, code)
+    is loaded instead of trained; one that was interrupted goes on; one that was made from other inputs is moved to
+    `<directory>.previous`. In training the last incomplete batch of an epoch is left out, a different one each epoch.
+
+    Raises AffectError if the loss is not finite (the last checkpoint is kept), or if there is no whole batch.
+    """
+    directory, device = Path(directory), torch.device(device)
+    model.to(device)
+    inputs = fingerprint(config, data.fingerprint, weights_fingerprint(model), code_fingerprint())
+    with exclusive(directory.parent / f".{directory.name}.lock", str(directory)):
+        record = _finished(directory, inputs, model)
+        if record is None:
+            loop = _Loop(model, data, loss, config, directory, groups, evaluate, monitor, device, inputs)
+            record = loop.run(progress)
+    model.eval()
+    return record
+
+
+def _finished(directory: Path, inputs: str, model: nn.Module) -> TrainRecord | None:
+    """The record of a stage that is already done; sets aside what was made from other inputs."""
+    state = directory / "state.json"
+    if state.exists() and read_json(state)["inputs"] != inputs:
+        previous = directory.with_name(directory.name + ".previous")
+        shutil.rmtree(previous, ignore_errors=True)
+        directory.rename(previous)
+    if not (directory / "record.json").exists():
+        return None
+    record = read_json(directory / "record.json")
+    load_weights(directory / "best.safetensors", model)
+    return TrainRecord(directory, record["log"], record["best_epoch"], record["seconds"], reused=True)
+
+
+class _Loop:
+    """The state of one `fit`: what has to survive an interruption, and how it is saved."""
+
+    def __init__(self, model, data, loss, config, directory, groups, evaluate, monitor, device, inputs):
+        self.model, self.data, self.loss, self.config, self.directory = model, data, loss, config, directory
+        self.evaluate, self.monitor, self.device = evaluate, monitor, device
+        self.model_config = asdict(model.config) if is_dataclass(getattr(model, "config", None)) else None
+        self.inputs = inputs
+        self.images_per_step = config.batch_size * config.accumulation
+        if len(data) < self.images_per_step:  # small data: shrink the step, so that there is one
+            self.images_per_step = len(data)
+        if self.images_per_step < 2:
+            raise AffectError(f"{len(data)} training images are too few to train on.")
+        self.steps_per_epoch = len(data) // self.images_per_step
+        self.total_steps = config.epochs * self.steps_per_epoch
+        self.peak = scaled_lr(config.base_learning_rate, self.images_per_step)
+        groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad]}]
+        self.optimizer = torch.optim.AdamW(groups, lr=self.peak, betas=config.betas, weight_decay=config.weight_decay)
+        self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.ema = ModelEmaV3(model, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
+        self.bf16 = config.precision == "bf16" or (config.precision == "auto" and has_bf16(device))
+        self.step, self.seconds, self.best, self.best_epoch = 0, 0.0, -math.inf, 0
+        self.log: list[dict] = []
+        self.sums: dict[str, float] = defaultdict(float)
+        if (directory / "resume.pt").exists():
+            self._restore()
+        else:
+            write_json(directory / "state.json", {"inputs": inputs})
+            write_json(directory / "config.json", {"training": asdict(config), "model": self.model_config})
+
+    @property
+    def kept_model(self) -> nn.Module:
+        """What is validated and saved: the averaged weights if there are any."""
+        return self.ema.module if self.ema else self.model
+
+    def run(self, progress: Progress) -> TrainRecord:
+        started = saved = time.monotonic()
+        earlier = self.seconds
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), progress(self.total_steps, self.directory.name) as bar:
+            bar.skip(self.step)
+            while self.step < self.total_steps:
+                self._train_step()
+                self.seconds = earlier + time.monotonic() - started
+                if self.step % self.steps_per_epoch == 0:
+                    self._end_epoch()
+                    self._save_resume()
+                    saved = time.monotonic()
+                elif time.monotonic() - saved > self.config.checkpoint_seconds:
+                    self._save_resume()
+                    saved = time.monotonic()
+                bar.update(1, loss=self.last_total, **self._shown_score())
+        return self._finish()
+
+    def _train_step(self) -> None:
+        epoch, index = divmod(self.step, self.steps_per_epoch)
+        seed = int(np.random.SeedSequence([self.config.seed, self.step]).generate_state(1, np.uint64)[0] >> 1)
+        torch.manual_seed(seed)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.data))
+        rows = order[index * self.images_per_step : (index + 1) * self.images_per_step]
+        self.model.train()
+        rate = warmup_cosine(
+            (self.step + 1) / self.steps_per_epoch, self.config.epochs, self.config.warmup_epochs,
+            self.peak, self.config.minimum_learning_rate,
+        )  # fmt: skip
+        set_learning_rate(self.optimizer, rate)
+        micro_batches = np.array_split(rows, math.ceil(len(rows) / self.config.batch_size))
+        for micro in micro_batches:
+            batch = self.data.batch(micro, generator)
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                parts = self.loss(self.model, batch, generator)
+            (parts["total"] / len(micro_batches)).backward()
+            for name, value in parts.items():
+                self.sums[name] += float(value.detach()) / len(micro_batches)
+            self.last_total = float(parts["total"].detach())
+            if not math.isfinite(self.last_total):
+                raise AffectError(
+                    f"The training loss of {self.directory.name} is {self.last_total} at step {self.step + 1} of "
+                    f"{self.total_steps}; the checkpoint before it is kept in {self.directory}. "
+                    'A lower base_learning_rate or precision = "fp32" may help.'
+                )
+        if self.config.clip_norm is not None:
+            norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+            self.sums["gradient_norm"] += float(norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema:
+            self.ema.update(self.model, step=self.step)
+        self.step += 1
+
+    def _end_epoch(self) -> None:
+        epoch = self.step // self.steps_per_epoch
+        entry = {"epoch": epoch, "learning_rate": max(group["lr"] for group in self.optimizer.param_groups)}
+        entry |= {f"train_{name}": value / self.steps_per_epoch for name, value in self.sums.items()}
+        self.sums.clear()
+        if self.evaluate is not None:
+            self.kept_model.eval()
+            with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                entry |= {f"validation_{name}": float(value) for name, value in self.evaluate(self.kept_model).items()}
+        entry["seconds"] = round(self.seconds, 2)
+        self.log.append(entry)
+        score = entry[f"validation_{self.monitor}"] if self.monitor else float(epoch)
+        if score > self.best or self.best_epoch == 0:
+            self.best, self.best_epoch = score, epoch
+            save_weights(self.directory / "best.safetensors", self.kept_model, entry)
+        write_text(self.directory / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in self.log))
+
+    def _shown_score(self) -> dict[str, float]:
+        return {self.monitor: self.log[-1][f"validation_{self.monitor}"]} if self.monitor and self.log else {}
+
+    def _save_resume(self) -> None:
+        state = {
+            "step": self.step, "seconds": self.seconds, "best": self.best, "best_epoch": self.best_epoch,
+            "log": self.log, "sums": dict(self.sums), "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "ema": self.ema.module.state_dict() if self.ema else None,
+        }  # fmt: skip
+        with atomic_path(self.directory / "resume.pt") as temporary:
+            torch.save(state, temporary)
+
+    def _restore(self) -> None:
+        state = torch.load(self.directory / "resume.pt", map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema:
+            self.ema.module.load_state_dict(state["ema"])
+        self.step, self.seconds, self.log = state["step"], state["seconds"], state["log"]
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.sums.update(state["sums"])
+
+    def _finish(self) -> TrainRecord:
+        save_weights(self.directory / "last.safetensors", self.kept_model, self.log[-1])
+        record = {
+            "inputs": self.inputs, "training": asdict(self.config), "model": self.model_config,
+            "data": self.data.fingerprint, "images": len(self.data), "log": self.log, "best_epoch": self.best_epoch,
+            "seconds": round(self.seconds, 1), "precision": "bf16" if self.bf16 else "fp32",
+            "environment": environment_record(self.device),
+        }  # fmt: skip
+        write_json(self.directory / "record.json", record)
+        (self.directory / "resume.pt").unlink(missing_ok=True)
+        load_weights(self.directory / "best.safetensors", self.model)
+        return TrainRecord(self.directory, self.log, self.best_epoch, self.seconds, reused=False)

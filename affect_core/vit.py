@@ -1,0 +1,161 @@
+"""The vision transformer under MAE, EMMA and CoTEX: timm's, taught to embed only the patches it is asked to see.
+
+Sources: Dosovitskiy et al. 2021 (ViT), He et al. 2022 (MAE: LayerNorm eps 1e-6, only visible patches are encoded).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from timm.layers import resample_abs_pos_embed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from affect_core.errors import AffectError
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """Size of a vision transformer; the defaults are ViT-B/16 at 224 px, as in the paper.
+
+    image_size  side of the square input, pixels; a multiple of patch_size
+    patch_size  side of a patch, pixels
+    width       channels of a token; a multiple of heads
+    depth       number of transformer blocks
+    heads       attention heads of a block
+    mlp_ratio   hidden width of a block's MLP / width
+    drop_path   stochastic depth of the last block in training, growing linearly from 0 (published EMMA and CoTEX: 0.1)
+    """
+
+    image_size: int = 224
+    patch_size: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: float = 4.0
+    drop_path: float = 0.1
+
+    def __post_init__(self):
+        if self.image_size % self.patch_size:
+            raise AffectError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        if self.width % self.heads:
+            raise AffectError(f"width {self.width} is not a multiple of heads {self.heads}")
+
+    @property
+    def grid_size(self) -> int:
+        """Patches along one side."""
+        return self.image_size // self.patch_size
+
+    @property
+    def num_patches(self) -> int:
+        """L, patches of an image."""
+        return self.grid_size**2
+
+
+class ViTEncoder(VisionTransformer):
+    """Images to tokens, with all patches or with a subset of them per image.
+
+    It is a timm VisionTransformer, so parameter names (cls_token, pos_embed, patch_embed.proj, blocks, norm, head) are
+    those of published checkpoints and timm's tools work on it. `head` maps the class token to outputs; the encoder
+    never applies it itself: `encoder.head(encoder(images)[:, 0])`.
+    """
+
+    def __init__(self, config: ViTConfig, head: nn.Module | None = None):
+        super().__init__(
+            img_size=config.image_size,
+            patch_size=config.patch_size,
+            embed_dim=config.width,
+            depth=config.depth,
+            num_heads=config.heads,
+            mlp_ratio=config.mlp_ratio,
+            drop_path_rate=config.drop_path,
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
+            num_classes=0,
+        )
+        self.config = config
+        if head is not None:
+            self.head = head
+            head.apply(_initialise_linear)
+
+    def forward(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
+        """Tokens after the final LayerNorm, class token first: (N, 1 + L, D), or (N, 1 + K, D) for K kept patches.
+
+        images    (N, 3, H, W), normalised; H = W = config.image_size
+        ids_keep  (N, K) int64, which patches each image shows, row by row from the top left; None shows all.
+                  Hidden patches are left out before the linear projection, so they cost nothing.
+        Raises AffectError for images of another size.
+        """
+        size = self.config.image_size
+        if images.shape[1:] != (3, size, size):
+            raise AffectError(f"this model takes images of 3 x {size} x {size}, not {tuple(images.shape[1:])}")
+        positions = self.pos_embed[:, 1:]  # (1, L, D)
+        if ids_keep is None:
+            patches = self.patch_embed(images) + positions
+        else:
+            visible = take_patches(_flatten_patches(images, self.config.patch_size), ids_keep)  # (N, K, 3 * p * p)
+            projection = self.patch_embed.proj
+            patches = F.linear(visible, projection.weight.flatten(1), projection.bias)
+            patches = patches + take_patches(positions.expand(len(images), -1, -1), ids_keep)
+        class_token = (self.cls_token + self.pos_embed[:, :1]).expand(len(images), -1, -1)
+        tokens = torch.cat([class_token, patches], dim=1)
+        return self.norm(self.blocks(tokens))
+
+    def load_encoder(self, source: ViTEncoder) -> None:
+        """Copy everything but the head from `source`, resampling its position embeddings if its image size differs.
+
+        Raises AffectError if width, depth, heads or patch size differ.
+        """
+        ours = replace(self.config, image_size=0, drop_path=0.0)
+        theirs = replace(source.config, image_size=0, drop_path=0.0)
+        if ours != theirs:
+            raise AffectError(f"the pretrained encoder is {source.config}, this model needs {self.config}")
+        weights = {name: tensor for name, tensor in source.state_dict().items() if not name.startswith("head.")}
+        weights["pos_embed"] = resample_positions(weights["pos_embed"], self.config.grid_size)
+        kept_head = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("head.")}
+        self.load_state_dict({**weights, **kept_head})
+
+
+def resample_positions(pos_embed: Tensor, grid_size: int) -> Tensor:
+    """Position embeddings (1, 1 + L, D) of a square grid interpolated to grid_size x grid_size (timm, bicubic)."""
+    return resample_abs_pos_embed(pos_embed, new_size=[grid_size, grid_size], num_prefix_tokens=1)
+
+
+def num_visible(num_patches: int, mask_ratio: float) -> int:
+    """Patches left visible: floor(L * (1 - mask_ratio)), at least one; mask_ratio in [0, 1)."""
+    if not 0 <= mask_ratio < 1:
+        raise AffectError(f"mask_ratio is the share of hidden patches, from 0 to below 1, not {mask_ratio}")
+    return max(1, math.floor(num_patches * (1 - mask_ratio) + 1e-6))  # 1e-6: 10 * (1 - 0.9) is 0.9999... in floats
+
+
+def random_noise(n: int, num_patches: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+    """(n, L) uniform noise that decides which patches an image shows, drawn on the generator's device (default CPU).
+
+    timm's PatchDropout draws from the global generator of the images' device and does not say what it kept. Ours takes
+    a generator, so that two views are independent yet a training run can be repeated bit for bit on any device.
+    """
+    drawn_on = torch.device("cpu") if generator is None else generator.device
+    return torch.rand(n, num_patches, generator=generator, device=drawn_on).to(device)
+
+
+def take_patches(patches: Tensor, ids: Tensor) -> Tensor:
+    """patches (N, L, D), ids (N, K) int64 -> (N, K, D), row k of image n being patches[n, ids[n, k]]."""
+    return patches.gather(1, ids.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
+
+
+def _flatten_patches(images: Tensor, patch_size: int) -> Tensor:
+    """(N, C, H, W) -> (N, L, C * p * p), channel first within a patch as in a convolution's weight."""
+    n, channels, height, width = images.shape
+    rows, columns = height // patch_size, width // patch_size
+    patches = images.reshape(n, channels, rows, patch_size, columns, patch_size)
+    patches = patches.permute(0, 2, 4, 1, 3, 5)  # (N, rows, columns, C, p, p)
+    return patches.reshape(n, rows * columns, channels * patch_size**2)
+
+
+def _initialise_linear(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)

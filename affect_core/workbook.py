@@ -1,0 +1,184 @@
+"""What a notebook opens first: the profile, the corpora, the device and the run's folder, in one object."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from affect_core.ablations import run_ablations
+from affect_core.corpora import Corpus, available_corpora, open_corpus
+from affect_core.cotex import CoTEX
+from affect_core.dan import DAN
+from affect_core.emma import EMMA
+from affect_core.errors import AffectError
+from affect_core.mae import MAE
+from affect_core.profiles import Profile, load_profile
+from affect_core.progress import NotebookBar, Progress, TerminalBar
+from affect_core.record import environment_record, fingerprint, hardware
+from affect_core.stages import calibrate_emma, pretrain_mae, train_cotex, train_emma, train_prior
+from affect_core.storage import write_json
+from affect_core.synthetic.embedded_corpus import write_embedded_corpus
+from affect_core.training import TrainRecord
+
+CORPORA = {
+    "faces": "unlabelled faces, for MAE",
+    "affectnet": "stills with 8 expressions, for the expression prior",
+    "abaw4": "videos with expression, action units, valence and arousal, for EMMA (s-Aff-Wild2 layout)",
+    "lsd": "synthetic training and real validation stills of 6 expressions, for CoTEX",
+}
+
+
+def project_root() -> Path:
+    """The checkout this package lives in, or the working directory if it is installed elsewhere."""
+    root = Path(__file__).resolve().parents[1]
+    return root if (root / "pyproject.toml").exists() else Path.cwd()
+
+
+def select_device() -> torch.device:
+    """The first CUDA device if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True)
+class Workbook:
+    """One run of the workbook. Made by `open_workbook`."""
+
+    profile: Profile
+    corpus_root: Path | None
+    """Folder of the real corpora; None for the embedded one."""
+    run_dir: Path
+    data_dir: Path
+    """Where the embedded corpus and the image stores are kept, shared by all runs."""
+    seed: int
+    device: torch.device
+    progress: Progress
+
+    def stage(self, name: str) -> Path:
+        """The folder of a training stage ("mae", "prior", "emma", "cotex")."""
+        return self.run_dir / name
+
+    def is_embedded(self, name: str) -> bool:
+        """Whether corpus `name` is the rendered one, because no real one was given."""
+        return self.corpus_root is None or name not in available_corpora(self.corpus_root)
+
+    def source(self, name: str) -> str:
+        """In words, for titles: "synthetic" for the rendered corpus, else the folder's name."""
+        return "synthetic" if self.is_embedded(name) else self.corpus_root.name
+
+    def corpus_folder(self, name: str) -> Path:
+        """Root folder that holds corpus `name`; renders the embedded corpus first if that is the one."""
+        if not self.is_embedded(name):
+            return self.corpus_root
+        config = self.profile.corpus
+        folder = self.data_dir / "embedded" / f"{self.profile.name}-{fingerprint(config)[:8]}"
+        return write_embedded_corpus(folder, config, workers=_workers(), progress=self.progress)
+
+    def corpus(self, name: str, on_bad_rows: str = "refuse") -> Corpus:
+        """Open corpus `name` ("faces", "affectnet", "abaw4", "lsd"), decoded to the profile's store size.
+
+        Rows left out with `on_bad_rows="skip"` are listed in `run_dir/problems-<name>.json`.
+        """
+        if name not in CORPORA:
+            raise AffectError(f"There is no corpus {name!r}; there are {', '.join(CORPORA)}.")
+        corpus = open_corpus(
+            self.corpus_folder(name), name, size=self.profile.store_size, store_dir=self.data_dir / "stores",
+            on_bad_rows=on_bad_rows, progress=self.progress, workers=_workers(),
+        )  # fmt: skip
+        if corpus.problems:
+            write_json(self.run_dir / f"problems-{name}.json", [str(problem) for problem in corpus.problems])
+        return corpus
+
+    # -- stages: each trains, or loads what an earlier notebook trained in the same run --------------------------------
+    def pretrain_mae(self) -> tuple[MAE, TrainRecord]:
+        """The masked auto-encoder of this run, see `stages.pretrain_mae`."""
+        p = self.profile
+        return pretrain_mae(p.mae, p.mae_training, p.mae_augmentation, self.corpus("faces"), self.stage("mae"),
+                            device=self.device, progress=self.progress)  # fmt: skip
+
+    def train_prior(self) -> tuple[DAN, TrainRecord]:
+        """The expression prior of this run, see `stages.train_prior`."""
+        p = self.profile
+        return train_prior(p.prior, p.prior_training, p.prior_augmentation, self.corpus("affectnet"), p.vit.image_size,
+                           self.stage("prior"), device=self.device, progress=self.progress)  # fmt: skip
+
+    def train_emma(self) -> tuple[EMMA, TrainRecord]:
+        """EMMA of this run, on its MAE and its prior, see `stages.train_emma`."""
+        p = self.profile
+        return train_emma(p.emma, p.emma_training, p.emma_augmentation, self.corpus("abaw4"), self.stage("emma"),
+                          prior=self.train_prior()[0], mae=self.pretrain_mae()[0],
+                          device=self.device, progress=self.progress)  # fmt: skip
+
+    def calibrate_emma(self, model: EMMA) -> np.ndarray:
+        """Action-unit thresholds (12,) of this run's EMMA, fitted on training frames, see `stages.calibrate_emma`."""
+        training = self.corpus("abaw4").split("training")
+        return calibrate_emma(model, training, self.profile.vit.image_size, self.stage("emma"), device=self.device)
+
+    def train_cotex(self) -> tuple[CoTEX, TrainRecord]:
+        """CoTEX of this run, on its MAE, see `stages.train_cotex`."""
+        p = self.profile
+        return train_cotex(p.cotex, p.cotex_training, p.cotex_augmentation, self.corpus("lsd"), self.stage("cotex"),
+                           mae=self.pretrain_mae()[0], device=self.device, progress=self.progress)  # fmt: skip
+
+    def run_ablations(self) -> pd.DataFrame:
+        """The ablation table of this run, see `ablations.run_ablations`."""
+        return run_ablations(self.profile, self.corpus("abaw4"), self.corpus("lsd"), self.pretrain_mae()[0],
+                             self.train_prior()[0], self.stage("ablations"), device=self.device,
+                             progress=self.progress)  # fmt: skip
+
+    def summary(self) -> pd.DataFrame:
+        """The settings and the sources of the data, as a table to show at the head of a notebook."""
+        rows = [
+            ("profile", self.profile.name),
+            ("run folder", _relative(self.run_dir)),
+            ("seed", str(self.seed)),
+            ("machine", hardware(self.device)),
+        ]
+        for name, purpose in CORPORA.items():
+            where = "rendered (embedded corpus)" if self.is_embedded(name) else _relative(self.corpus_root / name)
+            rows.append((f"corpus {name}", f"{where}: {purpose}"))
+        return pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting")
+
+
+def open_workbook(
+    profile: str = "laptop", corpus_root: str | Path = "", run_dir: str | Path = "", seed: int = 0
+) -> Workbook:
+    """Open a run: relative paths are taken from the project's root, an empty `corpus_root` is the embedded corpus.
+
+    A corpus that is missing under `corpus_root` is replaced by the rendered one, which `summary()` shows.
+    Raises AffectError if `corpus_root` holds none of the four corpora, or for an unknown profile.
+    """
+    root = project_root()
+    settings = load_profile(profile).with_seed(seed)
+    corpora = root / corpus_root if str(corpus_root) else None
+    if corpora is not None and not available_corpora(corpora):
+        raise AffectError(f"{corpora} holds none of the folders {', '.join(CORPORA)}; see data/README.md.")
+    folder = root / (run_dir or Path("runs") / settings.name)
+    data_dir = Path(os.environ.get("AFFECT_DATA_DIR", root / "data"))
+    book = Workbook(settings, corpora, folder, data_dir, seed, select_device(), _progress())
+    write_json(folder / "environment.json", environment_record(book.device))
+    return book
+
+
+def _progress() -> Progress:
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return TerminalBar
+    return NotebookBar if get_ipython() is not None else TerminalBar
+
+
+def _workers() -> int:
+    return max(1, min(8, os.cpu_count() or 1))
+
+
+def _relative(path: Path) -> str:
+    """`path` from the project's root where it lies inside, so that executed notebooks name no machine's folders."""
+    try:
+        return str(Path(path).relative_to(project_root()))
+    except ValueError:
+        return Path(path).name

@@ -1,0 +1,63 @@
+"""Intervals over videos: the fast sums equal the slow resampling, and videos are what is resampled."""
+
+import time
+
+import numpy as np
+import pytest
+from test_metrics import random_labels, random_prediction
+
+from affect_core.bootstrap import bootstrap_interval, mtl_bootstrap
+from affect_core.metrics import ccc, mtl_score
+
+
+def take(prediction, rows):
+    return type(prediction)(
+        prediction.expression_logits[rows], prediction.action_unit_logits[rows], prediction.valence_arousal[rows]
+    )
+
+
+def test_sums_give_the_same_interval_as_scoring_every_resample():
+    labels, prediction = random_labels(300), random_prediction(300)
+    groups = np.random.default_rng(2).integers(0, 12, 300)
+    thresholds = np.linspace(0.3, 0.7, 12)
+    fast = mtl_bootstrap(prediction, labels, groups, thresholds, resamples=6, seed=4)
+    for name in fast:
+        slow = bootstrap_interval(
+            lambda rows, name=name: mtl_score(take(prediction, rows), labels[rows], thresholds)[name],
+            groups, resamples=6, seed=4,
+        )  # fmt: skip
+        assert fast[name] == pytest.approx(slow), name
+
+
+def test_the_estimate_is_the_score_of_all_frames():
+    labels, prediction = random_labels(300), random_prediction(300)
+    intervals = mtl_bootstrap(prediction, labels, np.arange(300) // 30, resamples=50)
+    score = mtl_score(prediction, labels)
+    for name, interval in intervals.items():
+        assert interval.estimate == pytest.approx(score[name])
+        assert interval.low < interval.high
+
+
+def test_intervals_repeat_with_their_seed():
+    labels, prediction = random_labels(100), random_prediction(100)
+    first, again, other = (
+        mtl_bootstrap(prediction, labels, np.arange(100) // 10, resamples=20, seed=s) for s in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_frames_of_one_video_are_not_independent_evidence():
+    draw = np.random.default_rng(0)
+    video = draw.normal(size=(10, 2))
+    x, y = np.repeat(video, 50, axis=0).T  # fifty copies of each frame
+    by_video = bootstrap_interval(lambda rows: ccc(x[rows], y[rows]), np.arange(500) // 50, resamples=200)
+    by_frame = bootstrap_interval(lambda rows: ccc(x[rows], y[rows]), np.arange(500), resamples=200)
+    assert by_video.high - by_video.low > 3 * (by_frame.high - by_frame.low)
+
+
+def test_a_validation_set_of_the_real_size_takes_seconds():
+    labels, prediction = random_labels(27_000), random_prediction(27_000)
+    started = time.perf_counter()
+    mtl_bootstrap(prediction, labels, np.arange(27_000) // 200, resamples=2000)
+    assert time.perf_counter() - started < 10

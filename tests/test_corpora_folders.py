@@ -1,0 +1,100 @@
+"""LSD class folders, plain class folders and unlabelled trees."""
+
+import numpy as np
+import pytest
+from published_layouts import write_faces, write_image, write_lsd
+
+from affect_core.corpora import describe, open_corpus
+from affect_core.labels import LSD_EXPRESSIONS
+
+
+def opened(root, name="lsd", **options):
+    return open_corpus(root, name, size=16, store_dir=root / "stores", **options)
+
+
+def test_published_lsd_folders_give_six_alphabetical_classes(tmp_path):
+    write_lsd(tmp_path, per_class=3)
+    assert (tmp_path / "lsd/training_set_synthetic_images/ANGRER").is_dir()
+    corpus = opened(tmp_path)
+    assert corpus.labels.vocabulary == LSD_EXPRESSIONS
+    for split in ("training", "validation"):
+        assert np.bincount(corpus.split(split).labels.expression).tolist() == [3] * 6
+    folder = corpus.table["image"].str.split("/").str[2]
+    assert set(corpus.labels.expression[folder == "ANGRER"]) == {LSD_EXPRESSIONS.index("anger")}
+    assert set(corpus.labels.expression[folder == "SURPRISE"]) == {LSD_EXPRESSIONS.index("surprise")}
+    assert not corpus.labels.valence_arousal_valid.any() and not corpus.labels.action_units_valid.any()
+
+
+@pytest.mark.parametrize("spelling", ["ANGER", "anger", "Angrer", "angry"])
+def test_every_spelling_of_anger_is_anger(tmp_path, spelling):
+    write_lsd(tmp_path, per_class=1)
+    folder = tmp_path / "lsd/training_set_synthetic_images"
+    (folder / "ANGRER").rename(folder / spelling)
+    assert describe(opened(tmp_path)).loc[("expression", "anger"), "training"] == 1
+
+
+def test_plain_train_and_val_folders_are_the_same_corpus(tmp_path):
+    base = write_lsd(tmp_path, per_class=2)
+    (base / "training_set_synthetic_images").rename(base / "train")
+    (base / "validation_set_real_images").rename(base / "Val")
+    assert len(opened(tmp_path).split("validation")) == 12
+
+
+def test_stills_are_their_own_group(tmp_path):
+    write_lsd(tmp_path, per_class=1)
+    table = opened(tmp_path).table
+    assert table["group"].equals(table["image"])
+
+
+def test_images_in_folders_below_a_class_belong_to_it(tmp_path):
+    base = write_lsd(tmp_path, per_class=1)
+    write_image(base / "training_set_synthetic_images/FEAR/more/deep.png", np.random.default_rng(0), 3)
+    assert describe(opened(tmp_path)).loc[("expression", "fear"), "training"] == 2
+
+
+def test_class_without_images_and_other_files_are_noted(tmp_path):
+    base = write_lsd(tmp_path, per_class=1)
+    folder = base / "training_set_synthetic_images"
+    next((folder / "FEAR").iterdir()).unlink()
+    (folder / "FEAR/Thumbs.db").write_bytes(b"x")
+    (folder / "SADNESS/._0.jpg").write_bytes(b"x")  # what macOS leaves on foreign disks
+    corpus = opened(tmp_path)
+    assert "lsd/training_set_synthetic_images holds no image of fear" in corpus.notes
+    assert any(note.startswith("2 files are not images by their name") for note in corpus.notes)
+
+
+def test_unlabelled_tree_is_read_at_any_depth_in_path_order(tmp_path):
+    write_faces(tmp_path, images=9)
+    corpus = opened(tmp_path, "faces")
+    assert corpus.splits == ("unlabelled",) and len(corpus) == 9
+    assert corpus.table["image"].tolist() == sorted(corpus.table["image"])
+    assert "faces/a/b/c/00002.jpg" in set(corpus.table["image"])
+    assert set(corpus.table["group"]) == {""}
+    assert not corpus.labels.expression_valid.any()
+
+
+def test_linked_folders_are_followed_and_loops_end(tmp_path):
+    write_faces(tmp_path, images=3)
+    outside = tmp_path / "outside"
+    write_image(outside / "face.jpg", np.random.default_rng(0), 0)
+    (tmp_path / "faces/linked").symlink_to(outside)
+    (tmp_path / "faces/a/loop").symlink_to(tmp_path / "faces")
+    assert len(opened(tmp_path, "faces")) == 4
+
+
+def test_empty_folder_and_unknown_names_are_one_sentence(tmp_path):
+    (tmp_path / "faces").mkdir()
+    with pytest.raises(ValueError, match="faces: holds no images"):
+        opened(tmp_path, "faces")
+    with pytest.raises(ValueError, match="lsd not found; see data/README.md"):
+        opened(tmp_path)
+    with pytest.raises(ValueError, match="corpus 'rafdb' is not known"):
+        opened(tmp_path, "rafdb")
+    with pytest.raises(ValueError, match="on_bad_rows is 'ignore'"):
+        opened(tmp_path, "faces", on_bad_rows="ignore")
+
+
+def test_unknown_split_names_the_known_ones(tmp_path):
+    write_lsd(tmp_path, per_class=1)
+    with pytest.raises(ValueError, match="no 'test' images, only training, validation"):
+        opened(tmp_path).split("test")

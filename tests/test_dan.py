@@ -1,0 +1,83 @@
+"""DAN on large and small images, and what frozen means."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from affect_core.dan import DAN, DANConfig, FrozenPrior, SpatialAttention
+from affect_core.errors import AffectError
+
+SMALL = DANConfig(width=8, num_heads=2)
+
+
+@pytest.fixture
+def images():
+    return torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("small_images", "side"), [(False, 2), (True, 4)])
+def test_the_last_map_of_a_64_px_image(images, small_images, side):
+    dan = DAN(DANConfig(width=8, num_heads=2, small_images=small_images))
+    assert dan.features(images).shape == (4, 64, side, side)
+    assert dan(images).shape == (4, 8)
+
+
+def test_the_number_of_weights_does_not_depend_on_the_stem():
+    names = [{name: t.shape for name, t in DAN(DANConfig(width=8, small_images=small)).state_dict().items()}
+             for small in (False, True)]  # fmt: skip
+    assert names[0] == names[1]
+
+
+def test_every_parameter_gets_a_gradient(images):
+    torch.manual_seed(0)
+    dan = DAN(SMALL)
+    (dan(images) * torch.randn(4, 8)).sum().backward()
+    without = [name for name, p in dan.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert without == []
+
+
+def test_spatial_attention_multiplies_all_channels_by_one_map():
+    torch.manual_seed(0)
+    attention, trunk = SpatialAttention(16).eval(), torch.randn(2, 16, 5, 5)
+    attention_map = attention.attention_map(trunk)
+    assert attention_map.shape == (2, 1, 5, 5)
+    assert (attention_map >= 0).all()
+    torch.testing.assert_close(attention(trunk), trunk * attention_map)
+
+
+def test_a_width_that_does_not_divide_is_refused():
+    with pytest.raises(AffectError, match="width"):
+        DANConfig(width=6)
+
+
+def test_frozen_means_eval_whatever_train_says():
+    prior = FrozenPrior(DAN(SMALL))
+    nn.Sequential(prior).train()
+    assert not any(module.training for module in prior.modules())
+
+
+def test_frozen_means_no_gradient(images):
+    prior = FrozenPrior(DAN(SMALL))
+    assert not any(parameter.requires_grad for parameter in prior.parameters())
+    assert not prior(images.requires_grad_()).requires_grad
+
+
+def test_frozen_batch_norm_survives_a_training_loop(images):
+    torch.manual_seed(0)
+    model = nn.Sequential(FrozenPrior(DAN(SMALL)), nn.Linear(8, 2))
+    before = copy.deepcopy(model[0].state_dict())
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(3):
+        model.train()
+        optimizer.zero_grad()
+        model(images).square().mean().backward()
+        optimizer.step()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model[0].state_dict().items())
+
+
+def test_frozen_prior_says_what_the_model_says_in_eval_mode(images):
+    torch.manual_seed(0)
+    dan = DAN(SMALL)
+    assert torch.equal(FrozenPrior(copy.deepcopy(dan)).train()(images), dan.eval()(images))

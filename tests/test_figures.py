@@ -1,0 +1,289 @@
+"""Figures keep one visual language, say what they show, and do not disturb the caller."""
+
+import inspect
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from affect_core import figures
+from affect_core.figures.attention import overlay, unit_range
+from affect_core.figures.faces import HIDDEN, hide, pixel_mask
+from affect_core.figures.learning import curves_of
+from affect_core.figures.style import ACTION_UNIT_COLOURS, EXPRESSION_COLOURS, EXPRESSION_MARKERS, as_images
+from affect_core.labels import ACTION_UNITS, AFFECTNET_EXPRESSIONS, EXPRESSIONS, LSD_EXPRESSIONS, AffectLabels
+
+RNG = np.random.default_rng(0)
+FACES = RNG.integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+PLANE = RNG.uniform(-1, 1, (900, 2))
+EXPRESSION = RNG.integers(0, 8, 900)
+UNITS = (RNG.random((900, 12)) < 0.3).astype(np.float32)
+MASKS = np.stack([np.arange(16) % 2 == side for side in (0, 1)])[:, None].repeat(4, axis=1).astype(float)
+LOG = [{"epoch": e, "learning_rate": 0.1, "train_total": 3.0 / e, "validation_p_mtl": 0.1 * e} for e in range(1, 6)]
+LABELS = AffectLabels(
+    PLANE.astype(np.float32),
+    np.ones((900, 2), bool),
+    EXPRESSION,
+    RNG.random(900) < 0.5,
+    UNITS,
+    np.ones((900, 12), bool),
+)
+PARTS = {"valence_arousal_ccc": 0.4, "expression_f1": 0.3, "action_unit_f1": 0.5}
+TABLE = pd.DataFrame(
+    {
+        "idea": ["MAE", "MAE", "JS"],
+        "setting": ["with", "without", 100],
+        "score": [1.0, 0.8, 0.5],
+        "metric": ["p_mtl", "p_mtl", "expression_f1"],
+        "is_paper": [True, False, True],
+        "seed": 0,
+    }
+)
+THRESHOLDS = np.linspace(0, 1, 21)
+CURVES = np.tile(1 - THRESHOLDS, (12, 1))
+
+SYNTHETIC = "synthetic corpus"
+EXAMPLES = {
+    "face_sheet": lambda **k: figures.face_sheet(FACES, ["neutral", "anger, v 0.1", "fear", "?"], 2, **k),
+    "reconstruction_sheet": lambda **k: figures.reconstruction_sheet(FACES, np.stack([FACES, FACES]), MASKS, **k),
+    "masked_views": lambda **k: figures.masked_views(
+        FACES, MASKS, probabilities=np.full((2, 4, 6), 1 / 6), vocabulary=LSD_EXPRESSIONS, divergence=np.zeros(4), **k
+    ),
+    "learning_curves": lambda **k: figures.learning_curves(LOG, units={"p_mtl": "points"}, **k),
+    "js_curve": lambda **k: figures.js_curve(
+        [1, 2], {"with": [0.3, 0.1], "without": [0.4, 0.4]}, agreement={"with": [0.5, 0.9]}, **k
+    ),
+    "confusion_matrix": lambda **k: figures.confusion_matrix(np.diag([0, *range(1, 8)]), EXPRESSIONS, **k),
+    "action_unit_bars": lambda **k: figures.action_unit_bars(
+        np.full(12, 0.6),
+        np.full(12, 0.3),
+        published=np.full(12, 0.5),
+        low=np.full(12, 0.5),
+        high=np.full(12, 0.7),
+        n=9,
+        **k,
+    ),
+    "threshold_curves": lambda **k: figures.threshold_curves(
+        THRESHOLDS, CURVES, np.full(12, 0.4), validation_f1=CURVES / 2, n=9, **k
+    ),
+    "valence_arousal_scatter": lambda **k: figures.valence_arousal_scatter(1.2 * PLANE, PLANE, PLANE > -0.9, **k),
+    "valence_arousal_plane": lambda **k: figures.valence_arousal_plane(0.5 * PLANE, PLANE, **k),
+    "circumplex_density": lambda **k: figures.circumplex_density(PLANE, EXPRESSION, valid=EXPRESSION != 3, **k),
+    "label_counts": lambda **k: figures.label_counts({"training": LABELS, "validation": LABELS[:100]}, **k),
+    "action_unit_cooccurrence": lambda **k: figures.action_unit_cooccurrence(UNITS, UNITS < 2, **k),
+    "score_bars": lambda **k: figures.score_bars(
+        {
+            "EMMA": PARTS | {"low": 1.1, "high": 1.3},
+            "negative": PARTS | {"valence_arousal_ccc": -0.1},
+            "first": {"p_mtl": 1.742},
+        },
+        published=["first"],
+        n=900,
+        **k,
+    ),
+    "ablation_plot": lambda **k: figures.ablation_plot(TABLE, **k),
+    "attention_over_faces": lambda **k: figures.attention_over_faces(
+        FACES, RNG.random((4, 2, 4, 4)), ["a", "b"], rows="1234", **k
+    ),
+    "attention_heads": lambda **k: figures.attention_heads(FACES[0], RNG.random((2, 3, 4, 4)), **k),
+    "occlusion_over_faces": lambda **k: figures.occlusion_over_faces(
+        FACES, RNG.normal(size=(4, 16, 16)), captions="1234", **k
+    ),
+    "prediction_card": lambda **k: figures.prediction_card(
+        FACES[0],
+        np.full(8, 1 / 8),
+        np.linspace(0, 1, 12),
+        (1.5, 0.2),
+        expression="fear",
+        action_units=UNITS[0],
+        target_valence_arousal=(0.1, 0.2),
+        **k,
+    ),
+    "intensity_timeline": lambda **k: figures.intensity_timeline(
+        np.arange(30) / 30,
+        UNITS[:30],
+        PLANE[:30],
+        expression=np.arange(30) // 10 - 1,
+        images=FACES,
+        cuts=[0.5],
+        target_valence_arousal=PLANE[:30],
+        **k,
+    ),
+}
+WITHOUT_EXAMPLE = {"draw_circumplex", "ACTION_UNIT_COLOURS", "EXPRESSION_COLOURS"}
+
+
+def words(figure):
+    return " ".join(text.get_text() for text in figure.findobj(plt.Text))
+
+
+def test_every_public_figure_function_is_tried_here():
+    assert set(EXAMPLES) == set(figures.__all__) - WITHOUT_EXAMPLE
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_figure_draws_says_its_source_and_is_closed(name):
+    before, setting = plt.get_fignums(), plt.rcParams["font.size"]
+    figure = EXAMPLES[name](source=SYNTHETIC, title="What is shown")
+    figure.canvas.draw()
+    assert isinstance(figure, Figure)
+    assert plt.get_fignums() == before and plt.rcParams["font.size"] == setting
+    assert "What is shown" in words(figure) and SYNTHETIC in words(figure)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_docstring_has_shapes_and_an_example(name):
+    function = getattr(figures, name)
+    assert f">>> {name}(" in function.__doc__
+    assert "source" in inspect.signature(function).parameters
+
+
+@pytest.mark.parametrize("name", ["valence_arousal_scatter", "valence_arousal_plane", "circumplex_density"])
+def test_valence_arousal_axes_span_minus_one_to_one_with_equal_aspect(name):
+    axes = [one for one in EXAMPLES[name]().axes if "valence" in one.get_xlabel() or "arousal" in one.get_xlabel()]
+    assert axes
+    for one in axes:
+        assert one.get_aspect() == 1 and one.get_xlim() == one.get_ylim() == (-1.04, 1.04)
+
+
+def test_every_expression_and_action_unit_has_a_colour_of_its_own():
+    names = {*EXPRESSIONS, *AFFECTNET_EXPRESSIONS, *LSD_EXPRESSIONS}
+    assert set(EXPRESSION_COLOURS) == set(EXPRESSION_MARKERS) == names
+    assert len(set(EXPRESSION_COLOURS.values())) == len(set(EXPRESSION_MARKERS.values())) == len(names)
+    assert tuple(ACTION_UNIT_COLOURS) == ACTION_UNITS and len(set(ACTION_UNIT_COLOURS.values())) == 12
+
+
+# Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+
+
+@pytest.mark.parametrize("deficiency", DEFICIENCIES)
+def test_expression_colours_stay_apart_for_colour_blind_readers(deficiency):
+    rgb = np.array([to_rgb(colour) for colour in EXPRESSION_COLOURS.values()])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(DEFICIENCIES[deficiency]).T, 0, 1)
+    lab = cielab(seen)
+    smallest = min(np.linalg.norm(one - other) for one, other in itertools.combinations(lab, 2))
+    assert smallest > 11  # CIE 1976; 2.3 is just noticeable
+
+
+def cielab(linear):
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = linear @ to_xyz.T / [0.9505, 1.0, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+def test_faces_may_be_bytes_floats_grey_channels_first_or_tensors():
+    expected = FACES / 255
+    for images in (FACES, expected, FACES.transpose(0, 3, 1, 2), torch.from_numpy(FACES).permute(0, 3, 1, 2)):
+        np.testing.assert_allclose(as_images(images), expected, atol=1e-6)
+    assert as_images(FACES[..., 0]).shape == FACES.shape
+    with pytest.raises(ValueError, match="faces must be"):
+        as_images(np.zeros((2, 8, 8, 4)))
+
+
+def test_a_hidden_patch_is_painted_over_row_by_row_from_the_upper_left():
+    mask = np.zeros((1, 4))
+    mask[0, 1] = 1
+    assert pixel_mask(mask, 4, 4)[0].tolist() == [[False, False, True, True]] * 2 + [[False] * 4] * 2
+    hidden = hide(FACES[:1], mask)[0]
+    np.testing.assert_allclose(hidden[:8, 8:], np.broadcast_to(HIDDEN, (8, 8, 3)))
+    np.testing.assert_allclose(hidden[8:], FACES[0, 8:] / 255, atol=1e-6)
+    with pytest.raises(ValueError, match="square"):
+        pixel_mask(np.zeros((1, 5)), 4, 4)
+
+
+def test_a_perfect_reconstruction_is_shown_with_error_zero():
+    assert "MSE 0.0000" in words(EXAMPLES["reconstruction_sheet"]())
+
+
+def test_confusion_rows_are_shares_of_the_annotated_class():
+    counts = np.zeros((2, 2))
+    counts[0] = [3, 1]
+    text = words(figures.confusion_matrix(counts, ("fear", "anger")))
+    assert "75" in text and "25" in text and "fear  (4)" in text and "n = 4 faces" in text and "accuracy 0.75" in text
+    with pytest.raises(ValueError, match="3 x 3"):
+        figures.confusion_matrix(counts, ("fear", "anger", "joy"))
+
+
+def test_scatter_counts_what_is_annotated_and_what_left_the_square():
+    prediction, target = np.array([[0.5, 1.5], [0.1, 0.2], [0, 0]]), np.array([[0.5, 0.5], [0.2, 0.1], [0, 0]])
+    valid = np.array([[True, True], [True, True], [False, False]])
+    text = words(figures.valence_arousal_scatter(prediction, target, valid))
+    assert "n = 2 faces" in text and "1 beyond ±1" in text
+    assert "CCC undefined" in words(figures.valence_arousal_scatter(prediction, target, np.zeros_like(valid)))
+
+
+def test_score_bars_sum_the_parts_and_hatch_what_is_published():
+    figure = EXAMPLES["score_bars"]()
+    assert "1.20" in words(figure) and "1.74" in words(figure) and "not comparable" in words(figure)
+    hatched = [bar for bar in figure.axes[0].patches if bar.get_hatch()]
+    assert len(hatched) == 1
+
+
+def test_a_sum_that_is_not_defined_is_left_out_of_the_bars_in_words():
+    text = words(
+        figures.score_bars({"EMMA": PARTS, "no labels": PARTS | {"valence_arousal_ccc": np.nan, "p_mtl": np.nan}})
+    )
+    assert "undefined" in text
+
+
+def test_ablation_ideas_of_another_metric_have_their_own_axis():
+    panels = EXAMPLES["ablation_plot"]().axes
+    assert [panel.get_xlabel() for panel in panels] == ["P_MTL", "macro F1 of expressions"]
+    assert panels[0].get_xlim() != panels[1].get_xlim()
+    with pytest.raises(ValueError, match="setting"):
+        figures.ablation_plot(TABLE.drop(columns="setting"))
+
+
+def test_ablation_seeds_of_one_setting_are_drawn_as_their_mean():
+    table = pd.DataFrame({"idea": "MAE", "setting": "with", "score": [1.0, 2.0], "seed": [0, 1]})
+    text = words(figures.ablation_plot(table))
+    assert "1.500" in text and "2 seeds" in text
+
+
+def test_curves_are_read_from_flat_and_nested_records_alike():
+    flat = curves_of(
+        [{"epoch": 1, "train_loss": 2.0, "validation_loss": 3.0}, {"epoch": 2, "train_loss": float("nan")}]
+    )
+    nested = curves_of([{"epoch": 1, "train": {"loss": 2.0}, "val": {"loss": 3.0}, "seconds": 5}])
+    assert flat.keys() == nested.keys() == {"loss"}
+    np.testing.assert_array_equal(flat["loss"]["training"], [[1], [2]])
+    np.testing.assert_array_equal(flat["loss"]["validation"], nested["loss"]["validation"])
+
+
+def test_the_learning_rate_is_drawn_only_when_asked_for():
+    assert "learning rate" not in words(figures.learning_curves(LOG))
+    assert "learning rate" in words(figures.learning_curves(LOG, ["learning_rate"]))
+    with pytest.raises(ValueError, match="p_mtl"):
+        figures.learning_curves(LOG, ["bleu"])
+
+
+def test_the_best_epoch_is_low_for_losses_and_high_for_scores():
+    text = words(figures.learning_curves([{"validation_loss": v, "validation_p_mtl": v} for v in (0.7, 0.3, 0.9)]))
+    assert "0.3" in text and "0.9" in text and "0.7" not in text.split("epoch")[-1]
+
+
+def test_a_flat_map_lays_nothing_over_the_face():
+    face = as_images(FACES)[0]
+    flat = overlay(face, unit_range(np.ones((4, 4))))
+    np.testing.assert_allclose(flat, overlay(face, np.zeros((4, 4))))
+
+
+def test_cooccurrence_is_the_share_of_the_rows_unit():
+    units = np.zeros((4, 12))
+    units[:, 0] = [1, 1, 0, 0]
+    units[:, 1] = [1, 0, 0, 0]
+    matrix = figures.action_unit_cooccurrence(units).axes[0].images[0].get_array()
+    assert matrix[0, 1] == 50 and matrix[1, 0] == 100 and np.isnan(np.asarray(matrix.filled(np.nan))[5, 0])

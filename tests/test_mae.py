@@ -1,0 +1,142 @@
+"""Masked auto-encoding: what is hidden stays hidden, and only what is hidden is scored."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from affect_core.mae import MAE, MAEConfig, sincos_positions
+from affect_core.vit import ViTConfig
+
+CONFIG = MAEConfig(
+    ViTConfig(image_size=32, patch_size=8, width=24, depth=1, heads=3),
+    decoder_width=16, decoder_depth=1, decoder_heads=2, norm_pix_loss=False,
+)  # fmt: skip
+
+
+@pytest.fixture
+def mae():
+    torch.manual_seed(0)
+    return MAE(CONFIG).eval()
+
+
+@pytest.fixture
+def images():
+    return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_unpatchify_undoes_patchify(mae, images):
+    assert mae.patchify(images).shape == (3, 16, 192)
+    assert torch.equal(mae.unpatchify(mae.patchify(images)), images)
+
+
+def test_a_patch_is_row_column_channel(mae, images):
+    patch = mae.patchify(images)[0, 5].reshape(8, 8, 3)  # second row of patches, second column
+    assert torch.equal(patch, images[0, :, 8:16, 8:16].permute(1, 2, 0))
+
+
+def test_masking_hides_its_ratio_in_every_image(mae):
+    ids_keep, ids_restore, mask = mae.random_masking(5, 0.75, generator=generator())
+    assert ids_keep.shape == (5, 4)
+    assert (mask.sum(dim=1) == 12).all()
+    assert (mask.gather(1, ids_keep) == 0).all(), "kept patches are not hidden"
+    assert (ids_restore.sort(dim=1).values == torch.arange(16)).all()
+
+
+def test_the_smallest_noise_stays_visible(mae):
+    noise = torch.arange(16.0).flip(0)[None]
+    ids_keep, _, mask = mae.random_masking(1, 0.75, noise=noise)
+    assert sorted(ids_keep[0].tolist()) == [12, 13, 14, 15]
+    assert mask[0].tolist() == [1] * 12 + [0] * 4
+
+
+def test_masks_repeat_with_the_generator_and_differ_between_images(mae, images):
+    first, again = (mae(images, generator=generator(3)).mask for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_hidden_pixels_do_not_reach_the_prediction(mae, images):
+    noise = torch.rand(3, 16, generator=generator())
+    output = mae(images, noise=noise)
+    hidden = mae.unpatchify(output.mask.unsqueeze(-1).expand(-1, -1, 192))
+    repainted = mae(images + 7 * hidden, noise=noise)
+    assert torch.equal(output.prediction, repainted.prediction)
+    assert repainted.loss > output.loss
+
+
+def test_loss_is_the_mean_squared_error_of_hidden_patches(mae, images):
+    output = mae(images, generator=generator())
+    hidden = output.mask.bool()
+    expected = (output.prediction[hidden] - mae.patchify(images)[hidden]).square().mean()
+    torch.testing.assert_close(output.loss, expected)
+
+
+def test_nothing_hidden_is_loss_zero(mae, images):
+    assert mae(images, mask_ratio=0.0, generator=generator()).loss == 0
+
+
+def test_normalised_targets_make_the_loss_blind_to_brightness_and_contrast(images):
+    torch.manual_seed(0)
+    mae = MAE(replace(CONFIG, norm_pix_loss=True)).eval()
+    prediction, mask = torch.randn(3, 16, 192, generator=generator()), torch.ones(3, 16)
+    torch.testing.assert_close(
+        mae.reconstruction_loss(images, prediction, mask),
+        mae.reconstruction_loss(3 * images + 1, prediction, mask),
+        rtol=1e-4, atol=1e-5,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("norm_pix_loss", [False, True])
+def test_a_perfect_prediction_reconstructs_the_image(images, norm_pix_loss):
+    torch.manual_seed(0)
+    mae = MAE(replace(CONFIG, norm_pix_loss=norm_pix_loss)).eval()
+    target = mae.patchify(images)
+    if norm_pix_loss:
+        target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6).sqrt()
+    mae.decode = lambda tokens, ids_restore: target
+    picture = mae.reconstruct(images, generator=generator())
+    torch.testing.assert_close(picture.prediction, images, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(picture.completed, images, rtol=1e-4, atol=1e-5)
+    assert picture.mask.shape == (3, 1, 32, 32)
+    assert torch.equal(picture.visible, images * (1 - picture.mask))
+
+
+def test_visible_pixels_are_completed_by_themselves(mae, images):
+    picture = mae.reconstruct(images, generator=generator())
+    visible = (picture.mask == 0).expand_as(images)
+    assert torch.equal(picture.completed[visible], images[visible])
+
+
+def test_positions_are_fixed_and_tell_rows_from_columns(mae):
+    assert not mae.encoder.pos_embed.requires_grad
+    assert not mae.decoder_pos_embed.requires_grad
+    positions = sincos_positions(4, 24)[0, 1:].reshape(4, 4, 24)
+    assert torch.equal(positions[0, :, :12], positions[3, :, :12]), "first half: the column, equal in every row"
+    assert torch.equal(positions[:, 0, 12:], positions[:, 3, 12:]), "second half: the row, equal in every column"
+    assert len(positions.reshape(16, 24).unique(dim=0)) == 16
+
+
+def test_it_learns_one_picture(images):
+    torch.manual_seed(0)
+    mae = MAE(CONFIG)
+    optimizer = torch.optim.AdamW(mae.parameters(), lr=3e-3)
+    losses = []
+    for step in range(40):
+        loss = mae(images, generator=generator(step)).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_bf16_autocast_keeps_the_loss_in_float32(mae, images):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = mae(images, generator=generator())
+    assert output.loss.dtype == torch.float32
+    assert output.loss.isfinite()

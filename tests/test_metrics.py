@@ -1,0 +1,143 @@
+"""The competition's scores on cases that can be checked by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from affect_core.labels import LSD_EXPRESSIONS, AffectLabels, AffectPrediction
+from affect_core.metrics import action_unit_f1, best_constant_prediction, ccc, expression_f1, lsd_score, mtl_score
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def random_labels(n: int, seed: int = 0) -> AffectLabels:
+    draw = rng(seed)
+    return AffectLabels(
+        valence_arousal=draw.uniform(-1, 1, (n, 2)).astype(np.float32),
+        valence_arousal_valid=np.repeat(draw.random((n, 1)) < 0.8, 2, axis=1),
+        expression=draw.choice(8, n, p=[0.3, 0.05, 0.05, 0.05, 0.2, 0.1, 0.05, 0.2]),
+        expression_valid=draw.random(n) < 0.7,
+        action_units=(draw.random((n, 12)) < 0.3).astype(np.float32),
+        action_units_valid=draw.random((n, 12)) < 0.9,
+    )
+
+
+def random_prediction(n: int, seed: int = 1) -> AffectPrediction:
+    draw = rng(seed)
+    return AffectPrediction(*(draw.normal(size=(n, width)).astype(np.float32) for width in (8, 12, 2)))
+
+
+def perfect_prediction(labels: AffectLabels) -> AffectPrediction:
+    return AffectPrediction(np.eye(8)[labels.expression], 2 * labels.action_units - 1, labels.valence_arousal)
+
+
+def test_ccc_of_a_perfect_prediction_is_one_and_of_its_opposite_minus_one():
+    x = rng().normal(size=99)
+    assert ccc(x, x) == pytest.approx(1)
+    assert ccc(-(x - x.mean()), x - x.mean()) == pytest.approx(-1)
+
+
+def test_ccc_constant_shift_penalized():
+    x = rng().normal(size=99)
+    assert ccc(x + 1, x) == pytest.approx(2 * x.var() / (2 * x.var() + 1))
+
+
+def test_ccc_by_hand():
+    assert ccc([0, 1, 2], [0, 2, 4]) == pytest.approx(2 * (4 / 3) / (2 / 3 + 8 / 3 + 1))
+
+
+def test_ccc_ignores_missing_entries_on_both_sides():
+    x, y, valid = rng().normal(size=9), rng(1).normal(size=9), np.arange(9) < 6
+    assert ccc(np.where(valid, x, np.nan), np.where(valid, y, -5), valid) == ccc(x[:6], y[:6])
+
+
+def test_ccc_of_a_constant_is_zero_and_of_one_frame_undefined():
+    assert ccc([0.1] * 3, [0.3, 0.2, 0.1]) == 0
+    assert ccc([0.1] * 3, [0.1] * 3) == 0
+    with pytest.raises(ValueError, match="two labelled frames"):
+        ccc([0.1, 0.2], [0.1, 0.2], [True, False])
+
+
+def test_an_absent_expression_still_counts():
+    f1 = expression_f1([0, 1, 1], [0, 1, 1])
+    assert f1.tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+
+
+def test_expression_f1_by_hand():
+    f1 = expression_f1([0, 0, 1, 2], [0, 1, 1, 2], [True, True, True, False], num_classes=3)
+    assert f1 == pytest.approx([2 / 3, 2 / 3, 0])
+
+
+def test_action_unit_f1_by_hand():
+    active, target, valid = np.zeros((4, 12), bool), np.zeros((4, 12)), np.ones((4, 12), bool)
+    active[:3, 0], target[1:4, 0] = True, 1  # 2 hits, 1 false alarm, 1 miss
+    valid[:, 1] = False
+    f1 = action_unit_f1(active, target, valid)
+    assert f1[0] == pytest.approx(2 / 3)
+    assert np.isnan(f1[1]), "no label, no score"
+    assert f1[2] == 0, "labelled but neither present nor predicted: 0, as in the competition"
+
+
+def test_a_perfect_prediction_scores_three():
+    labels = random_labels(500)
+    assert mtl_score(perfect_prediction(labels), labels)["p_mtl"] == pytest.approx(3)
+
+
+def test_torch_and_numpy_score_alike():
+    labels, prediction = random_labels(200), random_prediction(200)
+    as_torch = AffectPrediction(
+        *(torch.tensor(a) for a in (
+            prediction.expression_logits, prediction.action_unit_logits, prediction.valence_arousal))
+    )  # fmt: skip
+    ours, theirs = mtl_score(prediction, labels), mtl_score(as_torch, labels.to("cpu"))
+    assert all(np.allclose(ours[name], theirs[name]) for name in ours)
+
+
+def test_thresholds_are_probabilities():
+    labels, prediction = random_labels(50), random_prediction(50)
+    never = mtl_score(prediction, labels, np.ones(12))
+    assert never["action_unit_f1"] == 0
+    always = mtl_score(prediction, labels, np.zeros(12))
+    np.testing.assert_allclose(
+        always["action_unit_f1_per_unit"], best_constant_prediction(labels)["action_unit_f1_per_unit"]
+    )
+
+
+def test_what_has_no_labels_or_no_prediction_has_no_score():
+    labels = replace(random_labels(50), expression_valid=np.zeros(50, bool))
+    score = mtl_score(random_prediction(50), labels)
+    assert np.isnan([score["expression_f1"], score["expression_accuracy"], score["p_mtl"]]).all()
+    assert np.isfinite(score["valence_arousal_ccc"])
+    score = mtl_score(AffectPrediction(expression_logits=np.eye(8)[labels.expression]), random_labels(50))
+    assert score["expression_f1"] == 1
+    assert np.isnan([score["valence_ccc"], score["action_unit_f1"]]).all()
+
+
+def test_the_best_constant_is_the_best_of_all_constants():
+    labels = random_labels(400)
+    best = best_constant_prediction(labels)
+    tried = []
+    for expression in range(8):
+        logits = np.tile(np.eye(8)[expression], (400, 1))
+        tried.append(mtl_score(AffectPrediction(logits, np.ones((400, 12)), np.full((400, 2), 0.2)), labels))
+    expected = max(tried, key=lambda score: score["p_mtl"])
+    assert best.keys() == expected.keys()
+    assert all(np.allclose(best[name], expected[name]) for name in best)
+
+
+def test_the_best_constant_without_labels_is_unknown():
+    assert np.isnan(best_constant_prediction(AffectLabels.missing(5))["p_mtl"])
+
+
+def test_lsd_score_counts_its_six_classes():
+    labels = replace(
+        AffectLabels.missing(6, LSD_EXPRESSIONS), expression=np.arange(6), expression_valid=np.ones(6, bool)
+    )
+    score = lsd_score(AffectPrediction(expression_logits=np.eye(6), vocabulary=LSD_EXPRESSIONS), labels)
+    assert (score["expression_f1"], score["expression_accuracy"]) == (1, 1)
+    with pytest.raises(ValueError, match="vocabular|compared"):
+        lsd_score(AffectPrediction(expression_logits=np.eye(6)), labels)

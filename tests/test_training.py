@@ -1,0 +1,170 @@
+"""The training loop: it learns, resumes bit for bit, reuses finished work, and says what is wrong."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from affect_core.errors import AffectError
+from affect_core.training import TrainConfig, fit
+
+CONFIG = TrainConfig(epochs=4, batch_size=8, accumulation=2, base_learning_rate=0.3, warmup_epochs=1, layer_decay=None,
+                     clip_norm=1.0, precision="fp32", checkpoint_seconds=0.0)  # fmt: skip
+
+
+class Numbers:
+    """Linear regression data; `batch` adds noise from the generator, as augmentation would."""
+
+    fingerprint = "numbers"
+
+    def __init__(self, n=80):
+        rng = np.random.default_rng(0)
+        self.x = torch.from_numpy(rng.normal(size=(n, 4)).astype(np.float32))
+        self.y = self.x @ torch.tensor([1.0, -2.0, 0.5, 0.0])
+
+    def __len__(self):
+        return len(self.x)
+
+    def batch(self, rows, generator):
+        x = self.x[rows]
+        return x + 0.01 * torch.randn(x.shape, generator=generator), self.y[rows]
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.1), nn.ReLU(), nn.Linear(16, 1))
+
+
+def squared_error(model, batch, generator):
+    x, y = batch
+    return {"total": (model(x)[:, 0] - y).square().mean()}
+
+
+def evaluate(model):
+    data = Numbers()
+    return {"r2": 1 - float((model(data.x)[:, 0] - data.y).var() / data.y.var())}
+
+
+def train(directory, config=CONFIG, loss=squared_error, **changes):
+    model = network()
+    record = fit(model, Numbers(), loss, config, directory, evaluate=evaluate, monitor="r2", **changes)
+    return model, record
+
+
+def same_weights(first, second):
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_at(step):
+    """A loss that ends the process's work at its `step`-th batch, as a kill would."""
+    calls = 0
+
+    def loss(model, batch, generator):
+        nonlocal calls
+        calls += 1
+        if calls == step:
+            raise Killed
+        return squared_error(model, batch, generator)
+
+    return loss
+
+
+def test_the_loss_goes_down_and_the_log_has_a_line_an_epoch(tmp_path):
+    _, record = train(tmp_path / "run", replace(CONFIG, epochs=20))
+    assert record.log[-1]["train_total"] < 0.3 * record.log[0]["train_total"]
+    assert record.log[-1]["validation_r2"] > 0.8
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines == record.log and [line["epoch"] for line in lines] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_interrupted_and_continued_equals_uninterrupted_bit_for_bit(tmp_path, ema_decay):
+    config = replace(CONFIG, ema_decay=ema_decay)
+    whole, record = train(tmp_path / "whole", config)
+    for step in (1, 2, 9, 11, 3):
+        with pytest.raises(Killed):
+            train(tmp_path / "killed", config, killed_at(step))
+    resumed, again = train(tmp_path / "killed", config)
+    assert same_weights(whole, resumed)
+    drop_time = [{k: v for k, v in entry.items() if k != "seconds"} for entry in record.log]
+    assert [{k: v for k, v in entry.items() if k != "seconds"} for entry in again.log] == drop_time
+
+
+def test_a_finished_stage_is_loaded_not_trained(tmp_path):
+    first, record = train(tmp_path / "run")
+
+    def forbidden(*_):
+        raise AssertionError("trained again")
+
+    second, reused = train(tmp_path / "run", loss=forbidden)
+    assert reused.reused and not record.reused
+    assert same_weights(first, second) and reused.log == record.log
+
+
+def test_changed_inputs_train_anew_and_keep_the_previous_result(tmp_path):
+    train(tmp_path / "run")
+    _, record = train(tmp_path / "run", replace(CONFIG, seed=1))
+    assert not record.reused
+    assert (tmp_path / "run.previous" / "record.json").exists()
+
+
+def test_the_best_epoch_is_kept_by_the_monitored_number(tmp_path):
+    scores = iter([0.1, 0.9, 0.5, 0.2])
+    model = network()
+    record = fit(model, Numbers(), squared_error, CONFIG, tmp_path / "run", monitor="s",
+                 evaluate=lambda _: {"s": next(scores)})  # fmt: skip
+    assert record.best_epoch == 2 and record.best["validation_s"] == 0.9
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() != (tmp_path / "run" / "last.safetensors").read_bytes()
+
+
+def test_accumulation_equals_one_large_batch(tmp_path):
+    def plain(model, batch, generator):  # no dropout, no noise
+        x, y = batch
+        return {"total": (model.eval()(x)[:, 0] - y).square().mean()}
+
+    class Noiseless(Numbers):
+        def batch(self, rows, generator):
+            return self.x[rows], self.y[rows]
+
+    small, large = network(), network()
+    fit(small, Noiseless(), plain, replace(CONFIG, batch_size=8, accumulation=2), tmp_path / "a")
+    fit(large, Noiseless(), plain, replace(CONFIG, batch_size=16, accumulation=1), tmp_path / "b")
+    for a, b in zip(small.parameters(), large.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_bf16_and_fp32_agree_roughly(tmp_path):
+    _, fp32 = train(tmp_path / "fp32")
+    _, bf16 = train(tmp_path / "bf16", replace(CONFIG, precision="bf16"))
+    assert bf16.log[-1]["train_total"] == pytest.approx(fp32.log[-1]["train_total"], rel=0.05)
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_sentence_and_keeps_the_checkpoint(tmp_path):
+    calls = 0
+
+    def diverging(model, batch, generator):
+        nonlocal calls
+        calls += 1
+        value = squared_error(model, batch, generator)["total"]
+        return {"total": value * float("nan") if calls > 12 else value}
+
+    with pytest.raises(AffectError, match="training loss of run is nan at step 7 of 20"):
+        train(tmp_path / "run", loss=diverging)
+    assert (tmp_path / "run" / "resume.pt").exists() and (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_too_few_images_and_wrong_settings_are_refused(tmp_path):
+    with pytest.raises(AffectError, match="too few"):
+        fit(network(), Numbers(1), squared_error, CONFIG, tmp_path / "run")
+    with pytest.raises(AffectError, match="precision"):
+        TrainConfig(precision="fp8")
+    with pytest.raises(AffectError, match="at least 1"):
+        TrainConfig(epochs=0)

@@ -1,0 +1,114 @@
+"""The encoder sees exactly the patches it is shown, at the cost of those patches only."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from affect_core.errors import AffectError
+from affect_core.vit import ViTConfig, ViTEncoder, num_visible, random_noise, resample_positions, take_patches
+
+TINY = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=3)
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    encoder = ViTEncoder(TINY).eval()
+    nn.init.normal_(encoder.pos_embed)
+    return encoder
+
+
+@pytest.fixture
+def images():
+    return torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+def test_defaults_are_vit_base_at_224_px():
+    assert (ViTConfig().grid_size, ViTConfig().num_patches) == (14, 196)
+
+
+def test_tokens_are_class_token_and_patches(encoder, images):
+    assert encoder(images).shape == (3, 17, 24)
+    assert encoder(images, torch.arange(5).expand(3, -1)).shape == (3, 6, 24)
+
+
+def test_visible_patches_equal_a_slow_literal_loop(encoder, images):
+    ids_keep = torch.tensor([[3, 0, 15], [7, 8, 9], [1, 2, 14]])
+    rows = []
+    for image, ids in zip(images, ids_keep, strict=True):
+        tokens = [encoder.cls_token[0, 0] + encoder.pos_embed[0, 0]]
+        for patch in ids.tolist():
+            top, left = patch // 4 * 8, patch % 4 * 8
+            square = image[None, :, top : top + 8, left : left + 8]
+            tokens.append(encoder.patch_embed.proj(square).flatten() + encoder.pos_embed[0, 1 + patch])
+        rows.append(encoder.norm(encoder.blocks(torch.stack(tokens)[None]))[0])
+    torch.testing.assert_close(encoder(images, ids_keep), torch.stack(rows), rtol=1e-4, atol=1e-5)
+
+
+def test_keeping_every_patch_in_order_equals_keeping_all(encoder, images):
+    everything = torch.arange(16).expand(3, -1)
+    torch.testing.assert_close(encoder(images, everything), encoder(images), rtol=1e-4, atol=1e-5)
+
+
+def test_hidden_patches_cannot_leak(encoder, images):
+    ids_keep = torch.tensor([[0, 1]]).expand(3, -1)
+    painted = images.clone()
+    painted[:, :, 8:] = 99.0  # everything below the first row of patches
+    painted[:, :, :8, 16:] = -99.0
+    assert torch.equal(encoder(images, ids_keep), encoder(painted, ids_keep))
+
+
+def test_the_order_of_kept_patches_does_not_change_the_class_token(encoder, images):
+    one = encoder(images, torch.tensor([[2, 5, 11]]).expand(3, -1))[:, 0]
+    other = encoder(images, torch.tensor([[11, 2, 5]]).expand(3, -1))[:, 0]
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_images_of_another_size_are_refused_in_words(encoder):
+    with pytest.raises(AffectError, match="3 x 32 x 32"):
+        encoder(torch.zeros(1, 3, 64, 64))
+
+
+def test_sizes_that_do_not_divide_are_refused():
+    with pytest.raises(AffectError, match="patch_size"):
+        ViTConfig(image_size=100, patch_size=16)
+    with pytest.raises(AffectError, match="heads"):
+        ViTConfig(width=100, heads=3)
+
+
+def test_number_of_visible_patches():
+    assert [num_visible(196, ratio) for ratio in (0.0, 0.5, 0.75, 0.9)] == [196, 98, 49, 19]
+    assert num_visible(10, 0.9) == 1, "10 * (1 - 0.9) is 0.9999 in floats"
+    assert num_visible(4, 0.99) == 1, "one patch is always visible"
+    for ratio in (-0.1, 1.0):
+        with pytest.raises(AffectError, match="mask_ratio"):
+            num_visible(196, ratio)
+
+
+def test_noise_repeats_with_its_generator():
+    draw = [random_noise(2, 16, torch.device("cpu"), torch.Generator().manual_seed(5)) for _ in range(2)]
+    assert torch.equal(*draw)
+    assert torch.equal(take_patches(draw[0].unsqueeze(-1), torch.tensor([[3], [0]]))[:, 0, 0], draw[0][[0, 1], [3, 0]])
+
+
+def test_load_encoder_copies_all_but_the_head(images):
+    torch.manual_seed(2)
+    source, target = ViTEncoder(TINY).eval(), ViTEncoder(TINY, nn.Linear(24, 5)).eval()
+    head = target.head.weight.clone()
+    target.load_encoder(source)
+    assert torch.equal(target(images), source(images))
+    assert torch.equal(target.head.weight, head)
+
+
+def test_load_encoder_resamples_positions_to_another_image_size():
+    source, target = ViTEncoder(TINY), ViTEncoder(replace(TINY, image_size=64))
+    target.load_encoder(source)
+    assert torch.equal(target.pos_embed, resample_positions(source.pos_embed, 8))
+    assert torch.equal(target.pos_embed[:, 0], source.pos_embed[:, 0]), "the class token's position stays"
+
+
+def test_load_encoder_refuses_another_architecture():
+    with pytest.raises(AffectError, match="pretrained encoder"):
+        ViTEncoder(replace(TINY, depth=3)).load_encoder(ViTEncoder(TINY))
