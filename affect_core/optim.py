@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from timm.optim import param_groups_layer_decay
+from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 from torch import nn
 from torch.optim import Optimizer
 
@@ -25,14 +25,13 @@ def parameter_groups(model: nn.Module, *, weight_decay: float = 0.05, layer_deca
     Source: timm's param_groups_layer_decay (after BEiT); MAE and the paper use 0.65.
     """
     names = [name for name, _ in model.named_parameters()]
-    if not hasattr(model, "group_matcher"):
-        layer_decay = 1.0
-    groups = param_groups_layer_decay(
-        model,
-        weight_decay=weight_decay,
-        no_weight_decay_list=[name for name in names if name.rsplit(".", 1)[-1] in NOT_DECAYED],
-        layer_decay=layer_decay,
-    )
+    not_decayed = [name for name in names if name.rsplit(".", 1)[-1] in NOT_DECAYED]
+    if layer_decay == 1.0 or not hasattr(model, "group_matcher"):
+        groups = param_groups_weight_decay(model, weight_decay, no_weight_decay_list=not_decayed)
+    else:
+        groups = param_groups_layer_decay(
+            model, weight_decay, no_weight_decay_list=not_decayed, layer_decay=layer_decay
+        )
     for prefix, learning_rate in getattr(model, "fixed_lr", {}).items():
         apart = [parameter for name, parameter in model.named_parameters() if name.startswith(prefix)]
         groups = _without(groups, apart)

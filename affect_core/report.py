@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from affect_core.errors import AffectError
@@ -69,6 +70,26 @@ def clear_outputs(run_dir: Path, notebook: str) -> None:
     run_dir = Path(run_dir)
     for path in [*(run_dir / "figures").glob(f"{notebook}-*"), run_dir / "results" / f"{notebook}.json"]:
         path.unlink(missing_ok=True)
+
+
+class NotebookReport:
+    """What one notebook adds to the report; opening it removes what an earlier execution of that notebook left."""
+
+    def __init__(self, run_dir: Path, notebook: str):
+        self.run_dir, self.notebook, self._order = run_dir, notebook, 0
+        clear_outputs(run_dir, notebook)
+
+    def figure(self, name: str, figure: Figure, caption: str) -> Figure:
+        """Keep `figure` for the report, in the order of the calls, and return it for display."""
+        self._order += 1
+        save_figure(self.run_dir, self.notebook, name, figure, caption, self._order)
+        return figure
+
+    def results(self, title: str, rows: Iterable[Mapping]) -> pd.DataFrame:
+        """Keep result rows (see the head of this module) for the report and return them as a table for display."""
+        rows = list(rows)
+        save_results(self.run_dir, self.notebook, title, rows)
+        return pd.DataFrame(rows).drop(columns="headline", errors="ignore").set_index("task")
 
 
 def build_report(run_dir: Path, title: str = "Affect from faces: the workbook") -> Path:

@@ -152,7 +152,7 @@ def _result_table(rows: Sequence[dict]) -> str:
         f"<td class='num ours'>{_number(row['ours'])}{_interval(row.get('interval'))}</td>"
         f"<td class='num'>{_number(row.get('baseline'), '–')}</td><td>{_published(row.get('published'))}</td>"
         f"<td>{escape(str(row.get('data', '')))}</td><td class='num'>{_count(row.get('n'))}</td>"
-        f"<td class='num'>{_count(row.get('seed'))}</td></tr>"
+        f"<td class='num'>{escape(str(row.get('seed', '–')))}</td></tr>"
         for row in rows
     )
     return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

@@ -255,8 +255,8 @@ class _Loop:
         entry["seconds"] = round(self.seconds, 2)
         self.log.append(entry)
         score = entry[f"validation_{self.monitor}"] if self.monitor else float(epoch)
-        if score > self.best or self.best_epoch == 0:
-            self.best, self.best_epoch = score, epoch
+        if score > self.best or math.isnan(score) or self.best_epoch == 0:  # undefined score: the last epoch is kept
+            self.best, self.best_epoch = -math.inf if math.isnan(score) else score, epoch
             save_weights(self.directory / "best.safetensors", self.kept_model, entry)
         write_text(self.directory / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in self.log))
 

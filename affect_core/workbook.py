@@ -20,6 +20,7 @@ from affect_core.mae import MAE
 from affect_core.profiles import Profile, load_profile
 from affect_core.progress import NotebookBar, Progress, TerminalBar
 from affect_core.record import environment_record, fingerprint, hardware
+from affect_core.report import NotebookReport
 from affect_core.stages import calibrate_emma, pretrain_mae, train_cotex, train_emma, train_prior
 from affect_core.storage import write_json
 from affect_core.synthetic.embedded_corpus import write_embedded_corpus
@@ -61,6 +62,10 @@ class Workbook:
     def stage(self, name: str) -> Path:
         """The folder of a training stage ("mae", "prior", "emma", "cotex")."""
         return self.run_dir / name
+
+    def report(self, notebook: str) -> NotebookReport:
+        """Where the notebook of this name (e.g. "04_emma") leaves its figures and results for the report."""
+        return NotebookReport(self.run_dir, notebook)
 
     def is_embedded(self, name: str) -> bool:
         """Whether corpus `name` is the rendered one, because no real one was given."""

@@ -60,3 +60,11 @@ def test_wild_heads_turn_further_than_clean_ones():
         return np.array([sample_scene(np.random.default_rng(seed), style).yaw for seed in range(100)])
 
     assert np.abs(yaws("clean")).max() < 0.2 < np.abs(yaws("wild")).max()
+
+
+def test_plain_hair_leaves_out_what_only_the_wild_has():
+    rng = np.random.default_rng(0)
+    models = [sample_person(rng, "lsd_synthetic").hair for _ in range(150)]
+    wild = [sample_person(rng, "lsd_real").hair for _ in range(150)]
+    assert max(hair.curl for hair in models) <= 0.2 < max(hair.curl for hair in wild)
+    assert not any(hair.fringe for hair in models) and any(hair.fringe for hair in wild)

@@ -2,7 +2,7 @@
 
 Expressions and action units keep their colour and their order in every figure. The nine expression colours extend
 Okabe and Ito's palette (Color Universal Design, 2008); `tests/test_figures.py` holds them apart under simulated
-protanopia and deuteranopia. Colour is never the only cue: labels, markers or rows repeat it.
+protanopia, deuteranopia and tritanopia. Colour is never the only cue: labels, markers or rows repeat it.
 """
 
 from __future__ import annotations

@@ -22,8 +22,9 @@ def step(low, high, x):
 
 @numba.njit(cache=True, fastmath=True)
 def bell(x, width):
-    """exp(-(x / width)^2)."""
-    return math.exp(-((x / width) ** 2))
+    """exp(-(x / width)^2), cut to 0 beyond three widths (most points are far from any one feature)."""
+    t = (x / width) ** 2
+    return math.exp(-t) if t < 9.0 else 0.0
 
 
 @numba.njit(cache=True, fastmath=True)

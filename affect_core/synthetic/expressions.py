@@ -32,7 +32,8 @@ STRAY_ACTION_UNITS = (1, 2, 4, 6, 7, 12, 14, 15, 17, 25)
 TALKING_PROBABILITY = 0.3
 """Share of neutral faces whose mouth talks."""
 
-_MARK_OF_NONE = (14, 18, 20, 22, 28, 34, 43)
+_MARK_OF_NONE = (18, 20, 22, 28, 34, 43)
+_MORE_IN_OTHER = (0.2, 0.4, 0.4)
 _ALSO_IN_OTHER = (1, 2, 4, 7, 14, 18, 20, 22, 25, 26, 28, 34, 43)
 
 
@@ -152,7 +153,8 @@ def _draw_prototype(rng: np.random.Generator, prototype: Prototype) -> dict[int,
 
 def _draw_other(rng: np.random.Generator) -> dict[int, float]:
     first = int(rng.choice(_MARK_OF_NONE))
-    more = rng.choice([unit for unit in _ALSO_IN_OTHER if unit != first], size=rng.integers(0, 3), replace=False)
+    others = [unit for unit in _ALSO_IN_OTHER if unit != first]
+    more = rng.choice(others, size=rng.choice(3, p=_MORE_IN_OTHER), replace=False)
     return {unit: rng.uniform(0.7, 1.1) for unit in (first, *map(int, more))}
 
 

@@ -23,6 +23,9 @@ PARTS = ("skin", "left_eye", "right_eye", "upper_teeth", "lower_teeth", "tongue"
 TEETH_FORWARD = {"upper_teeth": (0.0, -0.0045, -0.0035), "lower_teeth": (0.0, -0.0035, -0.001)}
 """Metres; MakeHuman's teeth lie too deep to show in a smile."""
 
+LOWER_TEETH_ROOTS = -0.080
+"""Metres below the eyes; what of the lower teeth lies deeper would pierce receding chins and is left out."""
+
 AGE_ANCHORS = ((0.0, 1 / 3, 2 / 3, 1.0), (1.0, 11.0, 25.0, 90.0))
 """MakeHuman's age slider (baby, child, young, old) and our reading of it in years."""
 
@@ -113,6 +116,10 @@ def load_face_model() -> FaceModel:
     model = {name: array.astype(np.float32) if array.dtype.kind == "f" else array for name, array in arrays.items()}
     model["triangles"], model["parts"] = arrays["triangles"].astype(np.int32), arrays["parts"].astype(np.int32)
     model["landmarks"] = arrays["landmarks"].astype(np.int64)
+    is_root = (model["parts"] == PARTS.index("lower_teeth")) & (
+        model["mean"][model["triangles"]][..., 2].max(1) < LOWER_TEETH_ROOTS
+    )
+    model["triangles"], model["parts"] = model["triangles"][~is_root], model["parts"][~is_root]
     part_vertices = {part: np.unique(model["triangles"][model["parts"] == row]) for row, part in enumerate(PARTS)}
     for part, shift in TEETH_FORWARD.items():
         model["mean"][part_vertices[part]] += np.array(shift, np.float32)

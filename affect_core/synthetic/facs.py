@@ -17,19 +17,19 @@ def _both(**weights: float) -> dict[str, float]:
     return {f"{name}{side}": weight for name, weight in weights.items() for side in ("Left", "Right")}
 
 
-def _both_mh(unit: str, weight: float) -> dict[str, float]:
+def _both_units(unit: str, weight: float) -> dict[str, float]:
     """The same weight for MPFB's left and right unit, e.g. "eyebrows-{}-down"."""
     return {f"mh:{unit.format(side)}": weight for side in ("left", "right")}
 
 
 RECIPES: dict[int, dict[str, float]] = {
-    1: {"browInnerUp": 1.0, **_both_mh("eyebrows-{}-inner-up", 0.4)},
+    1: {"browInnerUp": 1.0, **_both_units("eyebrows-{}-inner-up", 0.4)},
     2: _both(browOuterUp=1.0),
-    4: {**_both(browDown=1.1), **_both_mh("eyebrows-{}-down", 0.8)},
+    4: {**_both(browDown=1.1), **_both_units("eyebrows-{}-down", 0.8)},
     5: _both(eyeWide=1.3),
     6: _both(cheekSquint=1.4, eyeSquint=0.4),
     7: _both(eyeSquint=1.0),
-    9: {**_both(noseSneer=1.2, browDown=0.35), **_both_mh("nose-{}-elevation", 0.6), "mh:nose-compression": 0.4},
+    9: {**_both(noseSneer=1.2, browDown=0.35), **_both_units("nose-{}-elevation", 0.6), "mh:nose-compression": 0.4},
     10: _both(mouthUpperUp=1.0),
     12: _both(mouthSmile=0.95),
     14: {**_both(mouthDimple=1.3, mouthFrown=0.35), "mh:mouth-retraction": 0.4},
@@ -40,7 +40,7 @@ RECIPES: dict[int, dict[str, float]] = {
     20: {**_both(mouthStretch=0.8), "mh:mouth-retraction": 0.6},
     22: {"mouthFunnel": 1.0},
     23: {"mouthRollLower": 0.5, "mouthRollUpper": 0.55, "mouthPucker": 0.4, **_both(mouthFrown=0.1)},
-    24: {**_both(mouthPress=0.35, mouthFrown=0.3), "mouthRollLower": 0.7, "mouthRollUpper": 0.6, "mouthShrugLower": 0.3},
+    24: {"mouthRollLower": 0.7, "mouthRollUpper": 0.6, "mouthShrugLower": 0.3, **_both(mouthPress=0.3, mouthFrown=0.3)},
     25: {**_both(mouthLowerDown=0.85, mouthUpperUp=0.5), "jawOpen": 0.10},
     26: {"jawOpen": 0.5},
     27: {"jawOpen": 1.0},

@@ -44,16 +44,20 @@ def rasterize(points, triangles, depth, triangle_index, barycentric):
         if left > right or top > bottom:
             continue
         scale = 1 / doubled_area
+        w0_per_x, w0_per_y = (y1 - y2) * scale, (x2 - x1) * scale
+        w1_per_x, w1_per_y = (y2 - y0) * scale, (x0 - x2) * scale
+        near2 = points[k, 2]
+        near0, near1 = points[i, 2] - near2, points[j, 2] - near2
         for row in range(top, bottom + 1):
-            y = row + 0.5
+            dx, dy = left + 0.5 - x2, row + 0.5 - y2
+            w0 = w0_per_x * dx + w0_per_y * dy - w0_per_x
+            w1 = w1_per_x * dx + w1_per_y * dy - w1_per_x
             for column in range(left, right + 1):
-                x = column + 0.5
-                w0 = ((x1 - x) * (y2 - y) - (x2 - x) * (y1 - y)) * scale
-                w1 = ((x2 - x) * (y0 - y) - (x0 - x) * (y2 - y)) * scale
-                w2 = 1 - w0 - w1
-                if w0 < -1e-5 or w1 < -1e-5 or w2 < -1e-5:
+                w0 += w0_per_x
+                w1 += w1_per_x
+                if w0 < -1e-5 or w1 < -1e-5 or w0 + w1 > 1 + 1e-5:
                     continue
-                nearness = w0 * points[i, 2] + w1 * points[j, 2] + w2 * points[k, 2]
+                nearness = near2 + w0 * near0 + w1 * near1
                 if nearness > depth[row, column]:
                     depth[row, column] = nearness
                     triangle_index[row, column] = t

@@ -24,7 +24,7 @@ SKIN_LUMINANCE = 0.30
 METERING = 0.5
 """... and how far it goes there: at 0 exposure is fixed, at 1 every skin comes out alike."""
 
-WHITE = 1.6
+WHITE = 1.4
 """Linear luminance that comes out as white (Reinhard et al. 2002, equation 4)."""
 
 MOUTH_BIAS = 0.006
