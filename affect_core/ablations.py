@@ -97,13 +97,36 @@ def run_ablations(
     return pd.DataFrame(rows)
 
 
+def compare(table: pd.DataFrame) -> pd.DataFrame:
+    """The paper's setting beside each alternative: a row per idea, stage and alternative, in the table's order.
+
+    Columns: idea, stage, metric, paper, alternative (settings), paper_score, score (means over seeds), difference
+    (paper's minus alternative's), seeds, apart: True if there are two seeds or more and every seed of one setting
+    scores above every seed of the other. One seed is never "apart": how far seeds differ is not known then.
+    """
+    rows = []
+    for (idea, stage), cells in table.groupby(["idea", "stage"], sort=False):
+        paper = cells[cells["is_paper"]]
+        ours = paper["score"].to_numpy(float)
+        for setting, others in cells[~cells["is_paper"]].groupby("setting", sort=False):
+            theirs = others["score"].to_numpy(float)
+            apart = min(ours) > max(theirs) or max(ours) < min(theirs)
+            rows.append({
+                "idea": idea, "stage": stage, "metric": cells["metric"].iloc[0],
+                "paper": paper["setting"].iloc[0], "alternative": setting, "paper_score": ours.mean(),
+                "score": theirs.mean(), "difference": ours.mean() - theirs.mean(), "seeds": len(theirs),
+                "apart": bool(apart and len(ours) > 1 and len(theirs) > 1),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def _config(profile: Profile, cell: Cell):
     return replace(getattr(profile, cell.stage), **cell.changes)
 
 
 def _schedule(training: TrainConfig, epochs: int, repeat: int) -> TrainConfig:
     return replace(training, epochs=epochs, warmup_epochs=min(training.warmup_epochs, epochs / 4),
-                   seed=training.seed + 1000 * repeat)  # fmt: skip
+                   validate_every=epochs, seed=training.seed + 1000 * repeat)  # fmt: skip
 
 
 def _train_cell(profile, cell, repeat, emma_data, cotex_data, mae, prior, directory, device) -> dict:

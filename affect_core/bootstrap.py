@@ -54,17 +54,60 @@ def mtl_bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Intervals of p_mtl, valence_ccc, arousal_ccc, expression_f1 and action_unit_f1, as `metrics.mtl_score` has them.
+    """Intervals of p_mtl, valence_arousal_ccc (the mean of the two), valence_ccc, arousal_ccc, expression_f1 and
+    action_unit_f1, as `metrics.mtl_score` has them.
 
     Equal to `bootstrap_interval` of those metrics with the same seed. The prediction has all three tasks.
     """
-    rows_of_group, draws = _groups_and_draws(groups, resamples, seed)
-    frames = _frame_statistics(prediction, labels, thresholds)  # (N, K)
-    sums = np.stack([frames[rows].sum(axis=0) for rows in rows_of_group])  # (groups, K)
+    columns = (
+        _moment_columns(prediction, labels),
+        _expression_columns(prediction, labels),
+        _action_unit_columns(prediction, labels, thresholds),
+    )
+    whole, resampled = _sums(np.concatenate(columns, axis=1), groups, resamples, seed)
     num_classes = len(labels.vocabulary)
-    estimate = _scores_from_sums(frames.sum(axis=0, keepdims=True), num_classes)
-    resampled = _scores_from_sums(draws @ sums, num_classes)
-    return {name: _interval(float(estimate[name][0]), values, level) for name, values in resampled.items()}
+    estimate = _scores_from_sums(whole, num_classes)
+    scores = _scores_from_sums(resampled, num_classes)
+    return {name: _interval(float(estimate[name][0]), values, level) for name, values in scores.items()}
+
+
+def expression_bootstrap(
+    prediction: AffectPrediction,
+    labels: AffectLabels,
+    groups,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Interval of the macro F1 of expressions, `metrics.lsd_score(...)["expression_f1"]`."""
+    whole, resampled = _sums(_expression_columns(prediction, labels), groups, resamples, seed)
+    num_classes = len(labels.vocabulary)
+    estimate = _f1_from_sums(whole, num_classes).mean(axis=1)
+    return _interval(float(estimate[0]), _f1_from_sums(resampled, num_classes).mean(axis=1), level)
+
+
+def action_unit_bootstrap(
+    prediction: AffectPrediction,
+    labels: AffectLabels,
+    groups,
+    thresholds=None,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> list[Interval]:
+    """Interval of each action unit's F1, columns ACTION_UNITS, as `metrics.action_unit_f1` has them."""
+    whole, resampled = _sums(_action_unit_columns(prediction, labels, thresholds), groups, resamples, seed)
+    estimate, values = (_f1_from_sums(sums, len(ACTION_UNITS)) for sums in (whole, resampled))
+    return [_interval(float(estimate[0, unit]), values[:, unit], level) for unit in range(len(ACTION_UNITS))]
+
+
+def _sums(columns: np.ndarray, groups, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of the frames' columns (N, K): over all frames (1, K), and over each resample of groups (resamples, K)."""
+    rows_of_group, draws = _groups_and_draws(groups, resamples, seed)
+    sums = np.stack([columns[rows].sum(axis=0) for rows in rows_of_group])  # (groups, K)
+    return columns.sum(axis=0, keepdims=True), draws @ sums
 
 
 def _groups_and_draws(groups, resamples: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -86,25 +129,31 @@ def _interval(estimate: float, values: np.ndarray, level: float) -> Interval:
     return Interval(estimate, float(low), float(high))
 
 
-def _frame_statistics(prediction: AffectPrediction, labels: AffectLabels, thresholds) -> np.ndarray:
-    """What each frame adds to the sums, 0 where its label is missing; (N, 12 + 4 * classes + 4 * units) float64.
-
-    Columns: 6 moments of valence, of arousal; hits, predicted, present, labelled of each class; the same of each unit.
-    """
+# What each frame adds to the sums, 0 where its label is missing.
+def _moment_columns(prediction: AffectPrediction, labels: AffectLabels) -> np.ndarray:
+    """Count and moments of valence, then of arousal; (N, 12) float64."""
     columns = []
     for k in (0, 1):
         valid = as_array(labels.valence_arousal_valid)[:, k].astype(np.float64)
         x = np.where(valid, as_array(prediction.valence_arousal)[:, k], 0).astype(np.float64)
         y = np.where(valid, as_array(labels.valence_arousal)[:, k], 0).astype(np.float64)
         columns.append(np.stack([valid, x, y, x * x, y * y, x * y], axis=1))
+    return np.concatenate(columns, axis=1)
+
+
+def _expression_columns(prediction: AffectPrediction, labels: AffectLabels) -> np.ndarray:
+    """Hits, predicted, present, labelled of each class; (N, 4 * classes) float64."""
     classes = np.arange(len(labels.vocabulary))
     predicted = as_array(prediction.expression_logits).argmax(axis=1)[:, None] == classes
     present = as_array(labels.expression)[:, None] == classes
-    columns.append(_hit_columns(predicted, present, as_array(labels.expression_valid)[:, None]))
+    return _hit_columns(predicted, present, as_array(labels.expression_valid)[:, None])
+
+
+def _action_unit_columns(prediction: AffectPrediction, labels: AffectLabels, thresholds) -> np.ndarray:
+    """Hits, predicted, present, labelled of each action unit; (N, 48) float64."""
     cut = np.full(len(ACTION_UNITS), 0.5) if thresholds is None else np.asarray(thresholds, np.float64)
     active = probabilities(prediction.action_unit_logits) > cut
-    columns.append(_hit_columns(active, as_array(labels.action_units) > 0, as_array(labels.action_units_valid)))
-    return np.concatenate(columns, axis=1)
+    return _hit_columns(active, as_array(labels.action_units) > 0, as_array(labels.action_units_valid))
 
 
 def _hit_columns(predicted: np.ndarray, present: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -120,6 +169,7 @@ def _scores_from_sums(sums: np.ndarray, num_classes: int) -> dict[str, np.ndarra
     action_unit = _f1_from_sums(sums[:, end:], len(ACTION_UNITS)).mean(axis=1)
     return {
         "p_mtl": (valence + arousal) / 2 + expression + action_unit,
+        "valence_arousal_ccc": (valence + arousal) / 2,
         "valence_ccc": valence,
         "arousal_ccc": arousal,
         "expression_f1": expression,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from affect_core.labels import ACTION_UNITS
-from affect_core.metrics import as_array, probabilities
+from affect_core.metrics import action_unit_f1, as_array, probabilities
 
 PUBLISHED_LOGIT_THRESHOLDS = (0.8, 0.8, 0.7, 0.5, 0.5, 0.5, 0.6, 0.8, 0.8, 0.8, 0.3, 0.7)
 """The published code's constants, columns ACTION_UNITS. They are compared with logits, although they look like
@@ -29,6 +29,12 @@ def fit_thresholds(logits, target, valid) -> np.ndarray:
     """
     scores, active, valid = probabilities(logits), as_array(target) > 0, as_array(valid).astype(bool)
     return np.array([_best_threshold(scores[valid[:, k], k], active[valid[:, k], k]) for k in range(len(ACTION_UNITS))])
+
+
+def f1_curves(logits, target, valid, thresholds) -> np.ndarray:
+    """F1 of each action unit at each of the thresholds (T,) on probabilities: (12, T); nan for one without a label."""
+    scores = probabilities(logits)
+    return np.stack([action_unit_f1(scores > threshold, target, valid) for threshold in thresholds], axis=1)
 
 
 def _best_threshold(scores: np.ndarray, active: np.ndarray) -> float:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from affect_core.dan import DAN
 from affect_core.errors import AffectError
 
 
@@ -81,6 +82,20 @@ def attention_distance(attention: Tensor) -> Tensor:
     distance = torch.cdist(places, places)
     weight = between / between.sum(-1, keepdim=True).clamp_min(1e-12)
     return (weight * distance).sum(-1).mean(dim=(0, -1))
+
+
+@torch.no_grad()
+def spatial_attention_maps(model: DAN, images: Tensor) -> Tensor:
+    """Where each cross-attention head of the expression CNN looks: (N, heads, g, g), at least 0, each summing to 1.
+
+    images (N, 3, H, W), normalised, on the model's device. The model runs in eval mode and is left as it was found.
+    Unlike a transformer's attention these maps multiply the features: what has weight 0 cannot reach the answer.
+    """
+    with _eval_mode(model):
+        trunk = model.features(images)
+        heads = [getattr(model, f"cat_head{index}") for index in range(model.config.num_heads)]
+        maps = torch.cat([head.sa.attention_map(trunk) for head in heads], dim=1)  # (N, heads, g, g)
+    return maps / maps.sum(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.metrics import f1_score
 
 from affect_core.labels import ACTION_UNITS, AffectLabels, AffectPrediction
@@ -47,6 +48,16 @@ def expression_f1(predicted, target, valid=None, *, num_classes: int = 8) -> np.
     if len(target) == 0:
         return np.full(num_classes, np.nan)
     return f1_score(target, predicted, labels=range(num_classes), average=None, zero_division=0)
+
+
+def expression_confusion(predicted, target, valid=None, *, num_classes: int = 8) -> np.ndarray:
+    """Counts (num_classes, num_classes) int64: [i, j] frames annotated i and predicted j. Class indices (N,)."""
+    predicted, target = as_array(predicted), as_array(target)
+    if valid is not None:
+        keep = as_array(valid).astype(bool)
+        predicted, target = predicted[keep], target[keep]
+    cells = np.bincount(target * num_classes + predicted, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes)
 
 
 def action_unit_f1(active, target, valid=None) -> np.ndarray:
@@ -128,6 +139,29 @@ def best_constant_prediction(labels: AffectLabels) -> dict[str, Any]:
     valence, arousal = np.where(enough, 0.0, np.nan)
     accuracy = np.nan if shares is None else float(shares.max())
     return _scores(valence, arousal, per_class, 2 * share / (1 + share), accuracy)
+
+
+def error_of_each_face(prediction: AffectPrediction, labels: AffectLabels) -> dict[str, np.ndarray]:
+    """How wrong a prediction of all three tasks is about each face, {task: (N,)}; nan where nothing is annotated.
+
+    valence_arousal  distance on the circumplex, nan unless both are annotated
+    expression       cross entropy -log p(annotated expression), nats
+    action_units     mean binary cross entropy over the annotated units, nats
+    """
+    known = as_array(labels.valence_arousal_valid).astype(bool).all(axis=1)
+    distance = np.linalg.norm(as_array(prediction.valence_arousal) - as_array(labels.valence_arousal), axis=1)
+    logits = as_array(prediction.expression_logits).astype(np.float64)
+    target = as_array(labels.expression)
+    cross_entropy = logsumexp(logits, axis=1) - logits[np.arange(len(logits)), target]
+    scores, active = as_array(prediction.action_unit_logits).astype(np.float64), as_array(labels.action_units) > 0
+    valid = as_array(labels.action_units_valid).astype(bool)
+    entropy = np.where(valid, np.logaddexp(0, np.where(active, -scores, scores)), 0).sum(axis=1)
+    count = valid.sum(axis=1)
+    return {
+        "valence_arousal": np.where(known, distance, np.nan),
+        "expression": np.where(as_array(labels.expression_valid).astype(bool), cross_entropy, np.nan),
+        "action_units": np.where(count > 0, entropy / np.maximum(count, 1), np.nan),
+    }
 
 
 def as_array(values) -> np.ndarray:

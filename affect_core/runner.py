@@ -115,9 +115,13 @@ def _export_html(notebook: Path) -> None:
 class _Watcher:
     """Shows, while a notebook is executing, the progress bar that its kernel writes to a file."""
 
+    interval = 20.0
+    """Seconds between looks; on a terminal, where the line is rewritten, one second."""
+
     def __init__(self, path: Path):
         self.path, self.stop = path, threading.Event()
         self.rewrite = sys.stderr.isatty()
+        self.interval = 1.0 if self.rewrite else self.interval
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self):
@@ -132,7 +136,7 @@ class _Watcher:
 
     def _watch(self) -> None:
         shown = ""
-        while not self.stop.wait(1.0 if self.rewrite else 20.0):
+        while not self.stop.wait(self.interval):
             text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
             if text and text != shown:
                 sys.stderr.write(f"\r\033[K   {text}" if self.rewrite else f"   {text}\n")

@@ -52,6 +52,8 @@ class TrainConfig:
     """"bf16", "fp32", or "auto": bf16 autocast where the hardware computes it."""
     ema_decay: float | None = None
     """Decay of an exponential moving average of the weights, which is then what is validated and kept."""
+    validate_every: int = 1
+    """Epochs from one validation to the next; the last epoch is always validated."""
     seed: int = 0
     checkpoint_seconds: float = 60.0
     """Time between resumable checkpoints inside an epoch; one is always written at its end."""
@@ -248,20 +250,25 @@ class _Loop:
         entry = {"epoch": epoch, "learning_rate": max(group["lr"] for group in self.optimizer.param_groups)}
         entry |= {f"train_{name}": value / self.steps_per_epoch for name, value in self.sums.items()}
         self.sums.clear()
-        if self.evaluate is not None:
+        validated = epoch % self.config.validate_every == 0 or epoch == self.config.epochs
+        if self.evaluate is not None and validated:
             self.kept_model.eval()
             with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                 entry |= {f"validation_{name}": float(value) for name, value in self.evaluate(self.kept_model).items()}
         entry["seconds"] = round(self.seconds, 2)
         self.log.append(entry)
-        score = entry[f"validation_{self.monitor}"] if self.monitor else float(epoch)
-        if score > self.best or math.isnan(score) or self.best_epoch == 0:  # undefined score: the last epoch is kept
-            self.best, self.best_epoch = -math.inf if math.isnan(score) else score, epoch
-            save_weights(self.directory / "best.safetensors", self.kept_model, entry)
+        if self.monitor is None or validated:
+            self._keep_if_best(epoch, entry)
         write_text(self.directory / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in self.log))
 
+    def _keep_if_best(self, epoch: int, entry: dict) -> None:
+        score = entry[f"validation_{self.monitor}"] if self.monitor else float(epoch)
+        if score > self.best or math.isnan(score):  # while the score is undefined, the last epoch is kept
+            self.best, self.best_epoch = -math.inf if math.isnan(score) else score, epoch
+            save_weights(self.directory / "best.safetensors", self.kept_model, entry)
+
     def _shown_score(self) -> dict[str, float]:
-        return {self.monitor: self.log[-1][f"validation_{self.monitor}"]} if self.monitor and self.log else {}
+        return {self.monitor: self.best} if self.best_epoch and self.monitor else {}
 
     def _save_resume(self) -> None:
         state = {

@@ -80,7 +80,7 @@ class Workbook:
         if not self.is_embedded(name):
             return self.corpus_root
         config = self.profile.corpus
-        folder = self.data_dir / "embedded" / f"{self.profile.name}-{fingerprint(config)[:8]}"
+        folder = self.data_dir / "embedded" / f"{self.profile.name}-{fingerprint(config.record())[:8]}"
         return write_embedded_corpus(folder, config, workers=_workers(), progress=self.progress)
 
     def corpus(self, name: str, on_bad_rows: str = "refuse") -> Corpus:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from test_metrics import random_labels, random_prediction
 
-from affect_core.bootstrap import bootstrap_interval, mtl_bootstrap
-from affect_core.metrics import ccc, mtl_score
+from affect_core.bootstrap import action_unit_bootstrap, bootstrap_interval, expression_bootstrap, mtl_bootstrap
+from affect_core.metrics import ccc, lsd_score, mtl_score
 
 
 def take(prediction, rows):
@@ -29,6 +29,16 @@ def test_sums_give_the_same_interval_as_scoring_every_resample():
         assert fast[name] == pytest.approx(slow), name
 
 
+def test_expressions_alone_have_the_same_interval_as_scoring_every_resample():
+    labels, prediction = random_labels(300), random_prediction(300)
+    groups = np.random.default_rng(2).integers(0, 40, 300)
+    fast = expression_bootstrap(prediction, labels, groups, resamples=6, seed=4)
+    slow = bootstrap_interval(
+        lambda rows: lsd_score(take(prediction, rows), labels[rows])["expression_f1"], groups, resamples=6, seed=4
+    )
+    assert fast == pytest.approx(slow)
+
+
 def test_the_estimate_is_the_score_of_all_frames():
     labels, prediction = random_labels(300), random_prediction(300)
     intervals = mtl_bootstrap(prediction, labels, np.arange(300) // 30, resamples=50)
@@ -36,6 +46,17 @@ def test_the_estimate_is_the_score_of_all_frames():
     for name, interval in intervals.items():
         assert interval.estimate == pytest.approx(score[name])
         assert interval.low < interval.high
+
+
+def test_one_task_has_the_interval_it_has_among_all():
+    labels, prediction = random_labels(300), random_prediction(300)
+    groups, thresholds = np.arange(300) // 25, np.linspace(0.3, 0.7, 12)
+    together = mtl_bootstrap(prediction, labels, groups, thresholds, resamples=40)
+    assert expression_bootstrap(prediction, labels, groups, resamples=40) == together["expression_f1"]
+    units = action_unit_bootstrap(prediction, labels, groups, thresholds, resamples=40)
+    score = mtl_score(prediction, labels, thresholds)
+    np.testing.assert_allclose([unit.estimate for unit in units], score["action_unit_f1_per_unit"])
+    assert all(unit.low <= unit.estimate <= unit.high for unit in units)
 
 
 def test_intervals_repeat_with_their_seed():

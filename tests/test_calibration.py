@@ -7,6 +7,7 @@ from test_metrics import random_labels
 from affect_core.calibration import (
     PUBLISHED_LOGIT_THRESHOLDS,
     expected_calibration_error,
+    f1_curves,
     fit_thresholds,
     published_thresholds,
 )
@@ -30,6 +31,13 @@ def test_no_other_threshold_is_better():
     best = action_unit_f1(probabilities(logits) > fit_thresholds(logits, target, valid), target, valid)
     for threshold in np.linspace(0, 1, 21):
         assert (action_unit_f1(probabilities(logits) > threshold, target, valid) <= best + 1e-12).all()
+
+
+def test_curves_hold_the_f1_of_every_threshold():
+    logits, target, valid = scored_labels(60)
+    curves = f1_curves(logits, target, valid, [0.2, 0.9])
+    assert curves.shape == (12, 2)
+    np.testing.assert_array_equal(curves[:, 1], action_unit_f1(probabilities(logits) > 0.9, target, valid))
 
 
 def test_separable_scores_are_cut_between_the_two_kinds():

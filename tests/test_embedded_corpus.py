@@ -132,7 +132,7 @@ def test_frames_of_a_video_are_alike_and_yet_move(corpus):
 
 # -- proportions -------------------------------------------------------------------------------------------------------
 def test_missing_labels_have_the_published_proportions_in_runs_and_leave_no_row_empty():
-    config = replace(TINY, frames_per_video=16)
+    config = replace(TINY, frames_per_video=40)
     for split, shares in abaw4.ANNOTATED.items():
         has = abaw4.draw_annotated(4800, config, split)
         for task, share in shares.items():

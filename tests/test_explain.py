@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from affect_core.cotex import CoTEX, CoTEXConfig
+from affect_core.dan import DAN, DANConfig
 from affect_core.errors import AffectError
 from affect_core.explain import (
     attention_distance,
@@ -14,6 +15,7 @@ from affect_core.explain import (
     occlusion_of_class,
     occlusion_sensitivity,
     resize_maps,
+    spatial_attention_maps,
 )
 from affect_core.vit import ViTConfig, ViTEncoder
 
@@ -148,3 +150,14 @@ def test_a_window_that_leaves_gaps_or_does_not_fit_is_refused(window, stride):
 
 def test_resized_maps_keep_a_constant():
     torch.testing.assert_close(resize_maps(torch.full((2, 3, 4, 4), 0.3), 9), torch.full((2, 3, 9, 9), 0.3))
+
+
+def test_every_head_of_the_cnn_has_one_map_and_the_model_stays_as_it_was(images):
+    torch.manual_seed(0)
+    model = DAN(DANConfig(width=8, small_images=True)).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    maps = spatial_attention_maps(model, images)
+    assert maps.shape == (2, 4, 2, 2)
+    assert (maps >= 0).all()
+    torch.testing.assert_close(maps.sum((-2, -1)), torch.ones(2, 4))
+    assert model.training and all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

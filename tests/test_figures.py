@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from affect_core import figures
 from affect_core.figures.attention import overlay, unit_range
+from affect_core.figures.cards import UNKNOWN
 from affect_core.figures.faces import HIDDEN, hide, pixel_mask
 from affect_core.figures.learning import curves_of
 from affect_core.figures.style import ACTION_UNIT_COLOURS, EXPRESSION_COLOURS, EXPRESSION_MARKERS, as_images
@@ -44,12 +45,19 @@ TABLE = pd.DataFrame(
         "seed": 0,
     }
 )
+INFLUENCE = pd.DataFrame(
+    {"valence": [0.2, -0.1, 0.3], "arousal": [0.0, 0.1, 0.2]},
+    index=pd.MultiIndex.from_tuples([("CNN", "fear"), ("ViT", "fear"), ("ViT", "AU12")]),
+)
 THRESHOLDS = np.linspace(0, 1, 21)
 CURVES = np.tile(1 - THRESHOLDS, (12, 1))
 
 SYNTHETIC = "synthetic corpus"
 EXAMPLES = {
     "face_sheet": lambda **k: figures.face_sheet(FACES, ["neutral", "anger, v 0.1", "fear", "?"], 2, **k),
+    "face_grid": lambda **k: figures.face_grid(
+        FACES.reshape(2, 2, 16, 16, 3), ["Ann", "Ben"], ["neutral", "AU12"], captions=[["A", "B"], ["C", "D"]], **k
+    ),
     "reconstruction_sheet": lambda **k: figures.reconstruction_sheet(FACES, np.stack([FACES, FACES]), MASKS, **k),
     "masked_views": lambda **k: figures.masked_views(
         FACES, MASKS, probabilities=np.full((2, 4, 6), 1 / 6), vocabulary=LSD_EXPRESSIONS, divergence=np.zeros(4), **k
@@ -94,6 +102,14 @@ EXAMPLES = {
     "occlusion_over_faces": lambda **k: figures.occlusion_over_faces(
         FACES, RNG.normal(size=(4, 16, 16)), captions="1234", **k
     ),
+    "masking_curve": lambda **k: figures.masking_curve(
+        [0.0, 0.5, 0.9], {"both": [0.5, 0.4, 0.2], "view 1": [0.4, 0.3, 0.1]}, trained_at=0.5, constant=0.05, n=9, **k
+    ),
+    "influence_bars": lambda **k: figures.influence_bars(INFLUENCE, expected={"valence": {"AU12": 1}}, n=9, **k),
+    "circumplex_paths": lambda **k: figures.circumplex_paths(
+        {"AU12": PLANE[:12].reshape(3, 4, 2), "fear": PLANE[:2]}, references={"AU12": PLANE[:4]}, n=3, **k
+    ),
+    "attention_distances": lambda **k: figures.attention_distances({"EMMA": RNG.random((3, 2))}, uniform=0.5, **k),
     "prediction_card": lambda **k: figures.prediction_card(
         FACES[0],
         np.full(8, 1 / 8),
@@ -143,7 +159,7 @@ def test_the_docstring_has_shapes_and_an_example(name):
     assert "source" in inspect.signature(function).parameters
 
 
-@pytest.mark.parametrize("name", ["valence_arousal_scatter", "valence_arousal_plane", "circumplex_density"])
+@pytest.mark.parametrize("name", ["valence_arousal_scatter", "valence_arousal_plane", "circumplex_density", "circumplex_paths"])
 def test_valence_arousal_axes_span_minus_one_to_one_with_equal_aspect(name):
     axes = [one for one in EXAMPLES[name]().axes if "valence" in one.get_xlabel() or "arousal" in one.get_xlabel()]
     assert axes
@@ -202,6 +218,27 @@ def test_a_hidden_patch_is_painted_over_row_by_row_from_the_upper_left():
     np.testing.assert_allclose(hidden[8:], FACES[0, 8:] / 255, atol=1e-6)
     with pytest.raises(ValueError, match="square"):
         pixel_mask(np.zeros((1, 5)), 4, 4)
+
+
+def test_a_grid_names_rows_columns_and_faces_and_colours_expressions():
+    words = {text.get_text(): text for text in EXAMPLES["face_grid"]().axes[0].texts}
+    assert set(words) == {"Ann", "Ben", "neutral", "AU12", "A", "B", "C", "D"}
+    assert words["neutral"].get_color() == EXPRESSION_COLOURS["neutral"] != words["AU12"].get_color()
+
+
+def test_a_moment_without_annotation_is_grey_and_not_the_white_of_inactive():
+    units = np.zeros((4, 12))
+    units[1] = np.nan
+    panels = figures.intensity_timeline(np.arange(4.0), units, np.zeros((4, 2)), expression=[0, -1, 0, 0]).axes
+    heat = next(axes for axes in panels if axes.collections)
+    cells = heat.collections[0].get_array().reshape(12, 4)
+    assert np.ma.getmaskarray(cells)[:, 1].all() and not np.ma.getmaskarray(cells)[:, [0, 2, 3]].any()
+    assert heat.get_facecolor()[:3] == to_rgb(UNKNOWN) != to_rgb("white")
+
+
+def test_the_divergence_may_be_drawn_over_something_other_than_epochs():
+    drawn = figures.js_curve([0.5, 0.9], {"two views": [0.0, 0.3]}, x_name="certainty")
+    assert drawn.axes[0].get_xlabel() == "certainty"
 
 
 def test_a_perfect_reconstruction_is_shown_with_error_zero():

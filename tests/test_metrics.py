@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from affect_core.labels import LSD_EXPRESSIONS, AffectLabels, AffectPrediction
-from affect_core.metrics import action_unit_f1, best_constant_prediction, ccc, expression_f1, lsd_score, mtl_score
+from affect_core.metrics import (
+    action_unit_f1,
+    best_constant_prediction,
+    ccc,
+    error_of_each_face,
+    expression_confusion,
+    expression_f1,
+    lsd_score,
+    mtl_score,
+)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -141,3 +150,29 @@ def test_lsd_score_counts_its_six_classes():
     assert (score["expression_f1"], score["expression_accuracy"]) == (1, 1)
     with pytest.raises(ValueError, match="vocabular|compared"):
         lsd_score(AffectPrediction(expression_logits=np.eye(6)), labels)
+
+
+def test_confusion_has_annotated_rows_and_predicted_columns():
+    counts = expression_confusion([1, 1, 0, 2], [0, 1, 0, 2], [True, True, True, False], num_classes=3)
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_errors_of_faces_by_hand():
+    labels = AffectLabels.missing(2)
+    labels.valence_arousal[0], labels.valence_arousal_valid[0] = (0.3, 0.4), True
+    labels.expression_valid[0] = True
+    labels.action_units[0, 0], labels.action_units_valid[0, :2] = 1, True
+    errors = error_of_each_face(AffectPrediction(np.zeros((2, 8)), np.zeros((2, 12)), np.zeros((2, 2))), labels)
+    assert errors["valence_arousal"][0] == pytest.approx(0.5)
+    assert errors["expression"][0] == pytest.approx(np.log(8))
+    assert errors["action_units"][0] == pytest.approx(np.log(2))
+    assert all(np.isnan(error[1]) for error in errors.values()), "a face without labels has no error"
+
+
+def test_a_sure_right_answer_costs_less_than_a_sure_wrong_one():
+    labels = random_labels(50)
+    right = perfect_prediction(labels)
+    wrong = AffectPrediction(-right.expression_logits, -right.action_unit_logits, -right.valence_arousal)
+    for task, error in error_of_each_face(right, labels).items():
+        known = np.isfinite(error)
+        assert (error < error_of_each_face(wrong, labels)[task])[known].all(), task

@@ -5,7 +5,7 @@ faces       sheets, masks, reconstructions     circumplex  valence and arousal, 
 corpus      what is annotated                  agreement   confusion, F1 of action units, thresholds
 learning    curves along training              comparison  score parts, ablations
 attention   maps over faces                    cards       one face, one video
-valence_arousal   predicted beside annotated
+valence_arousal   predicted beside annotated   interventions   one thing changed, the answer watched
 Every function takes `source`, printed under the title; results on the embedded corpus must say "synthetic" there.
 """
 
@@ -15,7 +15,13 @@ from affect_core.figures.cards import intensity_timeline, prediction_card
 from affect_core.figures.circumplex import circumplex_density, draw_circumplex
 from affect_core.figures.comparison import ablation_plot, score_bars
 from affect_core.figures.corpus import action_unit_cooccurrence, label_counts
-from affect_core.figures.faces import face_sheet, masked_views, reconstruction_sheet
+from affect_core.figures.faces import face_grid, face_sheet, masked_views, reconstruction_sheet
+from affect_core.figures.interventions import (
+    attention_distances,
+    circumplex_paths,
+    influence_bars,
+    masking_curve,
+)
 from affect_core.figures.learning import js_curve, learning_curves
 from affect_core.figures.style import ACTION_UNIT_COLOURS, EXPRESSION_COLOURS
 from affect_core.figures.valence_arousal import valence_arousal_plane, valence_arousal_scatter
@@ -26,17 +32,22 @@ __all__ = [
     "ablation_plot",
     "action_unit_bars",
     "action_unit_cooccurrence",
+    "attention_distances",
     "attention_heads",
     "attention_over_faces",
     "circumplex_density",
+    "circumplex_paths",
     "confusion_matrix",
     "draw_circumplex",
+    "face_grid",
     "face_sheet",
+    "influence_bars",
     "intensity_timeline",
     "js_curve",
     "label_counts",
     "learning_curves",
     "masked_views",
+    "masking_curve",
     "occlusion_over_faces",
     "prediction_card",
     "reconstruction_sheet",

@@ -28,6 +28,9 @@ from affect_core.figures.style import (
 )
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS
 
+UNKNOWN = "#d3d7dc"
+"""Colour of moments about which nothing is known; white is a known 0."""
+
 
 @figure_function
 def prediction_card(
@@ -135,9 +138,9 @@ def intensity_timeline(
     """A video in strips: thumbnails, expression, the twelve action units as a heat map, valence and arousal as lines.
 
     times            (T,) seconds, ascending
-    action_units     (T, 12) intensity or probability in [0, 1] (`value_name` says which)
+    action_units     (T, 12) intensity or probability in [0, 1] (`value_name` says which); nan, not annotated, is grey
     valence_arousal  (T, 2); nan leaves a gap (no face found).  target_valence_arousal (T, 2) drawn thin, or None
-    expression       (T,) index into `vocabulary` (negative: none), or None
+    expression       (T,) index into `vocabulary` (negative: none, grey), or None
     images           (K, H, W, 3) thumbnails at image_times (K,) (default: spread evenly)
     cuts             seconds at which the shot changes
 
@@ -157,6 +160,7 @@ def intensity_timeline(
     heat, lines = panels
     edges = np.concatenate([[span[0]], (times[1:] + times[:-1]) / 2, [span[1]]])
     mesh = heat.pcolormesh(edges, np.arange(13) - 0.5, units.T, cmap=SEQUENTIAL, vmin=0, vmax=1, rasterized=True)
+    heat.set_facecolor(UNKNOWN)  # shows where a cell is nan
     heat.set_yticks(range(12), [action_unit_label(au) for au in ACTION_UNITS], fontsize=7)
     heat.invert_yaxis()
     heat.tick_params(axis="y", length=0)
@@ -197,6 +201,7 @@ def _expression_strip(axes, times: np.ndarray, step: float, expression: np.ndarr
     starts = np.flatnonzero(np.concatenate([[True], np.diff(expression) != 0]))
     ends = np.concatenate([starts[1:], [len(expression)]])
     whole = times[-1] - times[0] + step
+    axes.set_facecolor(UNKNOWN)
     for first, last in zip(starts, ends, strict=True):
         if expression[first] >= 0:
             name = vocabulary[expression[first]]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from affect_core.figures.mosaic import Mosaic
 from affect_core.figures.style import (
     EXPRESSION_COLOURS,
+    INK,
     MUTED,
     as_array,
     as_images,
@@ -79,6 +80,51 @@ def face_sheet(
             words = str(titles[index]).replace(",", " ").split()
             swatch = EXPRESSION_COLOURS.get(words[0].lower()) if words else None
             sheet.caption(row, column, str(titles[index]), swatch=swatch)
+    return sheet.figure
+
+
+@figure_function
+def face_grid(
+    images,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    captions=None,
+    title: str = "Faces",
+    source: str = "",
+    cell: float = 1.0,
+    left: float = 0.95,
+) -> Figure:
+    """Faces in a table: what a row has in common stands left of it, what a column has in common above it.
+
+    images    (R, C, H, W, 3) uint8 or float in [0, 1]
+    rows      R heads or None, in a margin of `left` inches;  columns  C heads or None (an expression gets its colour)
+    captions  (R, C) words below each face, or None
+
+    >>> face_grid(faces, ["Ann", "Ben"], ["neutral", "anger"], title="Two people", source="synthetic faces")
+    <Figure size ...>
+    """
+    images = np.asarray(images)
+    height, width = images.shape[:2]
+    sheet = Mosaic(
+        height,
+        width,
+        title=title,
+        subtitle=subtitle_of(count(height * width), source),
+        cell=cell,
+        caption=0.19 if captions is not None else 0.0,
+        head=0.26 if columns is not None else 0.0,
+        left=left if rows is not None else 0.0,
+    )
+    for column, words in enumerate(columns or ()):
+        sheet.column_head(column, words, bold=words in EXPRESSION_COLOURS, colour=EXPRESSION_COLOURS.get(words, INK))
+    for row, pictures in enumerate(images):
+        if rows is not None:
+            sheet.row_head(row, rows[row])
+        for column, picture in enumerate(as_images(pictures)):
+            sheet.show(row, column, picture)
+            if captions is not None:
+                sheet.caption(row, column, captions[row][column])
     return sheet.figure
 
 

@@ -146,12 +146,13 @@ def js_curve(
     *,
     views: int = 2,
     agreement: Mapping[str, Sequence[float]] | None = None,
+    x_name: str = "epoch",
     source: str = "",
     title: str = "Do the views agree?",
 ) -> Figure:
     """Jensen-Shannon divergence between the views' predictions along training, in nats, at most log(views).
 
-    epochs      (E,)
+    epochs      (E,), or whatever else `x_name` says, e.g. "certainty of each view"
     divergence  name -> (E,) nats, e.g. {"with JS loss": ..., "without": ...}
     agreement   name -> (E,) share of faces on which all views name the same expression, or None: a second panel
 
@@ -176,8 +177,8 @@ def js_curve(
                 epochs, values, color=colour, label=name, marker="o" if len(values) < 12 else None, markersize=3.5
             )
         if series:
-            axes.set(xlabel="epoch", ylabel=label, ylim=(0, top * 1.04 if top == 100.0 else None))
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.set(xlabel=x_name, ylabel=label, ylim=(0, top * 1.04 if top == 100.0 else None))
+            axes.xaxis.get_major_locator().set_params(integer=x_name == "epoch")
             grid_lines(axes, "y")
     if len(divergence) > 1:
         handles, names = panels[0].get_legend_handles_labels()

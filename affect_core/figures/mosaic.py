@@ -92,8 +92,9 @@ class Mosaic:
             )
 
     def column_head(
-        self, column: int, text: str, *, span: int = 1, height: float = 0.07, bold: bool = False, size: float = 8.0
-    ) -> None:
+        self, column: int, text: str, *, span: int = 1, height: float = 0.07, bold: bool = False, size: float = 8.0,
+        colour: str = INK,
+    ) -> None:  # fmt: skip
         """Words above a column (or above `span` columns), `height` inches over the grid."""
         x = (self._x[column] + self._x[column + span - 1] + 1.0) / 2
         self.axes.text(
@@ -104,6 +105,7 @@ class Mosaic:
             va="baseline",
             fontsize=size,
             fontweight="bold" if bold else "normal",
+            color=colour,
         )
 
     def row_head(self, row: int, text: str, *, colour: str = MUTED, size: float = 8.0) -> None:

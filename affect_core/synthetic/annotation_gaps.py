@@ -13,7 +13,7 @@ import numpy as np
 VIDEO_VARIANCE = 0.6
 """Share of the score's variance that is common to a whole video."""
 
-STRETCH_FRAMES = 8
+STRETCH_FRAMES = 15
 """Mean length of a stretch of equal score, in written frames."""
 
 

@@ -1,0 +1,39 @@
+"""Run every measure and write `benchmarks/results/<machine>.json`: python -m benchmarks [--profile laptop]."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+
+from affect_core.profiles import load_profile
+from affect_core.record import environment_record
+from affect_core.storage import write_json
+from benchmarks import measures
+
+MEASURES = (measures.rendering, measures.rendering_in_one_process, measures.input_pipeline, measures.training_steps,
+            measures.bootstrap_intervals)  # fmt: skip
+
+
+def main() -> None:
+    """Measure one after the other, say each result, keep all."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--profile", default="laptop")
+    profile = load_profile(parser.parse_args().profile)
+    results = {"profile": profile.name, "environment": environment_record()}
+    for measure in MEASURES:
+        results[measure.__name__] = measure(profile)
+        sys.stdout.write(f"{measure.__name__}: {json.dumps(results[measure.__name__])}\n")
+        sys.stdout.flush()
+    machine = re.sub(r"[^a-z0-9]+", "-", f"{results['environment']['hardware']}".lower()).strip("-")
+    path = Path(__file__).parent / "results" / f"{machine or platform.machine()}.json"
+    write_json(path, results)
+    sys.stdout.write(f"written: {os.path.relpath(path)}\n")
+
+
+if __name__ == "__main__":
+    main()

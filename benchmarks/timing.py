@@ -1,0 +1,29 @@
+"""Interleaved timing: alternatives take turns, so that a machine that slows down slows all of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+
+def rates(alternatives: dict[str, tuple[Callable[[], None], int]], rounds: int = 7) -> dict[str, float]:
+    """Items per second of each alternative (a function, and the items one call handles): median over `rounds` turns.
+
+    Every alternative is called once before the first turn, uncounted.
+    """
+    for function, _ in alternatives.values():
+        function()
+    seconds: dict[str, list[float]] = {name: [] for name in alternatives}
+    for _ in range(rounds):
+        for name, (function, _) in alternatives.items():
+            started = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: items / statistics.median(seconds[name]) for name, (_, items) in alternatives.items()}
+
+
+def ratios(measured: dict[str, float], baseline: str) -> dict[str, dict[str, float]]:
+    """Each alternative's rate, and its ratio to the baseline's."""
+    return {name: {"per second": round(rate, 2), f"times {baseline}": round(rate / measured[baseline], 2)}
+            for name, rate in measured.items()}  # fmt: skip

@@ -1,0 +1,82 @@
+"""Every training stage, killed at five random moments and started again, ends with the weights of a run left in peace.
+
+The kills are real (SIGKILL to another process). The processes are forked from a server that has imported the package
+but computed nothing, so that a start costs little and the kills fall into the training.
+"""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from affect_core.storage import read_json
+
+STAGES = {"mae": "pretrain_mae", "prior": "train_prior", "emma": "train_emma", "cotex": "train_cotex"}
+KILLS = 5
+
+
+def run_stage(method, run_dir):
+    from affect_core.workbook import open_workbook
+
+    getattr(open_workbook("smoke", run_dir=run_dir), method)()
+
+
+@pytest.fixture(scope="module")
+def processes(data_dir):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["affect_core.workbook"])
+    return context
+
+
+@pytest.fixture(scope="module")
+def whole(smoke_book, processes, tmp_path_factory):
+    """A run folder with all four stages, none of them interrupted."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    for corpus in ("faces", "affectnet", "abaw4", "lsd"):
+        smoke_book.corpus(corpus)  # rendered and decoded here, so that the kills fall into the training
+    for method in STAGES.values():
+        process = processes.Process(target=run_stage, args=(method, folder))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_and_restarted_ends_with_the_same_weights(stage, whole, processes, tmp_path):
+    run_dir = tmp_path / "killed"
+    for earlier in list(STAGES)[: list(STAGES).index(stage)]:
+        shutil.copytree(whole / earlier, run_dir / earlier)
+    rng = np.random.default_rng(sum(stage.encode()))
+    duration = read_json(whole / stage / "record.json")["seconds"]
+    killed_in_training = 0
+    for _ in range(KILLS):
+        process = processes.Process(target=run_stage, args=(STAGES[stage], run_dir))
+        process.start()
+        state = run_dir / stage / "state.json"
+        while process.is_alive() and not state.exists():  # the first time, wait until training has begun
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.05, 0.6) * max(duration, 0.5))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        killed_in_training += process.exitcode == -signal.SIGKILL and not (run_dir / stage / "record.json").exists()
+    assert killed_in_training >= 1, "no kill fell into the training"
+    process = processes.Process(target=run_stage, args=(STAGES[stage], run_dir))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    for name in ("best.safetensors", "last.safetensors"):
+        expected, found = load_file(whole / stage / name), load_file(run_dir / stage / name)
+        assert expected.keys() == found.keys()
+        differing = [key for key in expected if not expected[key].equal(found[key])]
+        assert not differing
+    logs = [[{k: v for k, v in entry.items() if k != "seconds"} for entry in read_json(folder / stage / "record.json")["log"]]
+            for folder in (whole, run_dir)]  # fmt: skip
+    assert logs[0] == logs[1]

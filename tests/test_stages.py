@@ -1,0 +1,84 @@
+"""The stages on the small rendered corpus: they run, validate every frame once, and freeze what they say they freeze."""
+
+import numpy as np
+import pytest
+import torch
+
+from affect_core.ablations import CELLS, DIVERGENCE, Cell, run_ablations
+from affect_core.augment import prepare
+from affect_core.batches import FaceBatches, predict_corpus
+from affect_core.checkpoints import load_model
+from affect_core.labels import AffectPrediction
+
+
+@pytest.fixture(scope="module")
+def emma(smoke_book):
+    return smoke_book.train_emma()
+
+
+def test_batches_carry_images_and_their_own_labels(smoke_book):
+    corpus = smoke_book.corpus("abaw4").split("training")
+    batches = FaceBatches(corpus, smoke_book.profile.emma_augmentation, 32)
+    rows = np.array([5, 0, 7])
+    batch = batches.batch(rows, torch.Generator().manual_seed(0))
+    assert batch.images.shape == (3, 3, 32, 32) and batch.images.dtype == torch.float32
+    np.testing.assert_array_equal(batch.labels.numpy().action_units, corpus.labels.action_units[rows])
+
+
+def test_predictions_of_a_corpus_are_in_order_and_complete(smoke_book):
+    corpus = smoke_book.corpus("lsd").split("validation")
+
+    def brightness(images):
+        return AffectPrediction(valence_arousal=images.mean(dim=(2, 3))[:, :2])
+
+    whole = predict_corpus(brightness, corpus, 32, batch_size=7).valence_arousal
+    every = brightness(prepare(torch.from_numpy(corpus.images[np.arange(len(corpus))]), 32)).numpy().valence_arousal
+    np.testing.assert_allclose(whole, every, atol=1e-6)
+
+
+def test_emma_starts_from_the_mae_and_leaves_the_prior_untouched(smoke_book, emma):
+    model, record = emma
+    prior, _ = smoke_book.train_prior()
+    trained = dict(model.prior.model.state_dict())
+    assert all(torch.equal(value, trained[name]) for name, value in prior.state_dict().items())
+    assert set(record.log[0]) >= {"train_valence_arousal", "train_expression", "train_action_units", "validation_p_mtl"}
+    assert not model.training
+
+
+def test_a_finished_stage_is_loaded_in_the_next_notebook(smoke_book, emma):
+    again, record = smoke_book.train_emma()
+    assert record.reused
+    assert all(torch.equal(a, b) for a, b in zip(emma[0].parameters(), again.parameters(), strict=True))
+    rebuilt = load_model(smoke_book.stage("emma") / "best.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), rebuilt.parameters(), strict=True))
+
+
+def test_thresholds_are_fitted_once_for_given_weights(smoke_book, emma):
+    thresholds = smoke_book.calibrate_emma(emma[0])
+    path = smoke_book.stage("emma") / "thresholds.json"
+    written = path.stat().st_mtime_ns
+    np.testing.assert_array_equal(smoke_book.calibrate_emma(emma[0]), thresholds)
+    assert path.stat().st_mtime_ns == written and ((0 <= thresholds) & (thresholds <= 1)).all()
+
+
+def test_cotex_logs_both_terms_of_its_loss(smoke_book):
+    model, record = smoke_book.train_cotex()
+    entry = record.log[0]
+    weight = smoke_book.profile.cotex.js_weight
+    assert entry["train_total"] == pytest.approx(entry["train_cross_entropy"] + weight * entry["train_js"], rel=1e-4)
+    assert model.config.vocabulary == smoke_book.corpus("lsd").labels.vocabulary
+
+
+def test_ablation_cells_that_are_the_same_run_are_trained_once(smoke_book, tmp_path):
+    book = smoke_book
+    cells = (Cell("a", "paper", "cotex"), Cell("b", "the same", "cotex", {"views": 2}),
+             Cell(DIVERGENCE, "weight 0", "cotex", {"js_weight": 0.0}))  # fmt: skip
+    table = run_ablations(book.profile, book.corpus("abaw4"), book.corpus("lsd"), book.pretrain_mae()[0],
+                          book.train_prior()[0], tmp_path, cells=cells)  # fmt: skip
+    assert len(table) == 3 and len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
+    assert table.score[0] == table.score[1] and set(table.metric) == {"expression_f1"}
+
+
+def test_each_idea_of_the_paper_has_its_own_choice_and_an_alternative():
+    for idea in {cell.idea for cell in CELLS}:
+        assert {cell.is_paper for cell in CELLS if cell.idea == idea} == {True, False}
