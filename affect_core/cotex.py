@@ -50,7 +50,8 @@ class CoTEX(nn.Module):
         super().__init__()
         self.config = config
         self.views = nn.ModuleList(
-            ViTEncoder(config.vit, nn.Linear(config.vit.width, len(config.vocabulary))) for _ in range(config.views)
+            ViTEncoder(config.vit, nn.Linear(config.vit.feature_width, len(config.vocabulary)))
+            for _ in range(config.views)
         )
 
     def forward(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -59,7 +60,8 @@ class CoTEX(nn.Module):
         In training each view of each image sees its own random patches, drawn from `generator`; in eval mode all.
         """
         ids_keep = self.draw_patches(images, generator)
-        return torch.stack([view.head(view(images, ids)[:, 0]) for view, ids in zip(self.views, ids_keep, strict=True)])
+        pairs = zip(self.views, ids_keep, strict=True)
+        return torch.stack([view.head(view.features(images, ids)) for view, ids in pairs])
 
     def draw_patches(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor | None]:
         """ids_keep (N, K) for each view, independent of one another; None, meaning all patches, in eval mode."""

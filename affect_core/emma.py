@@ -33,7 +33,7 @@ class EMMAConfig:
                both_scores           CNN's 8 scores and ViT's 20, as published
                vit_scores            ViT's 20
                cnn_scores            CNN's 8
-               vit_features          ViT's class token, the usual way
+               vit_features          what the ViT's head reads (the class token), the usual way
                both_scores_detached  as both_scores, but the valence-arousal loss does not train the ViT
     va_lr      fixed learning rate of the valence-arousal head, per step; None lets it follow the schedule
     """
@@ -74,13 +74,13 @@ class EMMA(nn.Module):
 
         num_scores = len(EXPRESSIONS) + len(ACTION_UNITS)
         head = nn.Sequential(
-            nn.Linear(config.vit.width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, num_scores)
+            nn.Linear(config.vit.feature_width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, num_scores)
         )
         self.vit = ViTEncoder(config.vit, head)
         va_inputs = {
             "vit_scores": num_scores,
             "cnn_scores": config.prior.num_classes,
-            "vit_features": config.vit.width,
+            "vit_features": config.vit.feature_width,
         }.get(config.va_source, num_scores + config.prior.num_classes)
         self.va_head = nn.Sequential(nn.Linear(va_inputs, config.va_hidden), nn.ReLU(), nn.Linear(config.va_hidden, 2))
 
@@ -90,7 +90,7 @@ class EMMA(nn.Module):
 
         prior_images are the same faces at the size and scale that the CNN was trained on; by default `images`.
         """
-        features = self.vit(images)[:, 0]  # (N, D), the class token
+        features = self.vit.features(images)  # (N, F); the class token, as published
         scores = self.vit.head(features)  # (N, 20)
         prior_scores = None
         if self.prior is not None:

@@ -46,6 +46,16 @@ def class_token_maps(attention: Tensor) -> Tensor:
     return _as_grid(attention[..., 0, 1:])
 
 
+def readout_maps(attention: Tensor, readout: str) -> Tensor:
+    """What the tokens that a head reads gather from each patch: (..., T, T) -> (..., g, g), summing to 1.
+
+    readout  "class_token": that token's row; "patch_tokens": the mean of all patches' rows (see `vit.ViTConfig`).
+    """
+    if readout == "class_token":
+        return class_token_maps(attention)
+    return _as_grid(attention[..., 1:, 1:].mean(-2))
+
+
 def attention_rollout(attention: Tensor, *, residual: float = 0.5, heads: str = "mean", discard: float = 0.0) -> Tensor:
     """Attention followed through the blocks: (N, depth, heads, T, T) -> (N, depth, T, T).
 

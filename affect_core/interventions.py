@@ -31,7 +31,7 @@ def logits_from_parts(
     for view in model.views:
         noise = random_noise(len(images), patches, images.device, generator)
         ids_keep = noise.argsort(dim=1, stable=True)[:, :keep]  # (N, K)
-        logits.append(view.head(view(images, ids_keep)[:, 0]))
+        logits.append(view.head(view.features(images, ids_keep)))
         masks.append(torch.ones_like(noise).scatter(1, ids_keep, 0.0))
     return torch.stack(logits), torch.stack(masks)
 

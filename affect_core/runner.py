@@ -150,7 +150,8 @@ def _shared_inputs(parameters: dict) -> str:
     """Digest of the package's source, the parameters, and the files under the corpus root."""
     parts = [json.dumps(parameters, sort_keys=True)]
     sources = [path for pattern in ("*.py", "*.toml") for path in PACKAGE.rglob(pattern)]
-    parts += [f"{path.relative_to(PACKAGE)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in sorted(sources)]
+    for path in sorted(sources):
+        parts.append(f"{path.relative_to(PACKAGE)} {hashlib.sha256(path.read_bytes()).hexdigest()}")
     if parameters["corpus_root"]:
         root = Path(parameters["corpus_root"])
         for folder, folders, files in os.walk(root):
@@ -174,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line of `make run`; returns the exit status."""
     from affect_core.workbook import project_root
 
-    parser = argparse.ArgumentParser(prog="affect_core.runner", description="Execute the workbook and write its report.")
+    parser = argparse.ArgumentParser(prog="affect_core.runner", description="Execute the workbook; write its report.")
     parser.add_argument("--profile", default="laptop", help="smoke, laptop, gpu, or the path of a .toml file")
     parser.add_argument("--corpus-root", default="", help="folder of the real corpora; empty for the embedded corpus")
     parser.add_argument("--run-dir", default="", help="where results go (default: runs/<profile>)")

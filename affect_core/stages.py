@@ -85,13 +85,21 @@ def train_prior(
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> tuple[DAN, TrainRecord]:
-    """The expression CNN on AffectNet's eight classes; the epoch with the best macro F1 is kept."""
+    """The expression CNN on AffectNet's eight classes; the epoch with the best macro F1 is kept.
+
+    Loss: cross entropy, plus that of the auxiliary classifier if the config has one.
+    """
     torch.manual_seed(training.seed)
     model = DAN(config)
     validation = corpus.split("validation")
 
     def loss(model: DAN, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"total": expression_loss(model(batch.images), batch.labels.expression, batch.labels.expression_valid)}
+        known = batch.labels.expression, batch.labels.expression_valid
+        if not model.config.auxiliary:
+            return {"total": expression_loss(model(batch.images), *known)}
+        logits, auxiliary = model.forward_with_auxiliary(batch.images)
+        parts = {"expression": expression_loss(logits, *known), "auxiliary": expression_loss(auxiliary, *known)}
+        return {"total": sum(parts.values()), **parts}
 
     def evaluate(model: DAN) -> dict[str, float]:
         return _numbers(lsd_score(predict_expressions(model, validation, size, device), validation.labels))

@@ -37,7 +37,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):
-            raise AffectError(f"{path} cannot be written: {error.strerror}; what was there before is intact.") from error
+            raise AffectError(f"{path} cannot be written: {error.strerror}; an earlier file is intact.") from error
         raise
     except BaseException:
         temporary.unlink(missing_ok=True)

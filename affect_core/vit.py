@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import torch
 from timm.layers import resample_abs_pos_embed
@@ -29,6 +30,9 @@ class ViTConfig:
     heads       attention heads of a block
     mlp_ratio   hidden width of a block's MLP / width
     drop_path   stochastic depth of the last block in training, growing linearly from 0 (published EMMA and CoTEX: 0.1)
+    readout     what a head reads: "class_token", as published, or "patch_tokens", all patch tokens in a row. MAE never
+                asks the class token for anything, so it must learn during fine-tuning to gather from the patches, which
+                takes thousands of steps; a run of a few hundred reads the patches themselves (ours, for small models).
     """
 
     image_size: int = 224
@@ -38,12 +42,15 @@ class ViTConfig:
     heads: int = 12
     mlp_ratio: float = 4.0
     drop_path: float = 0.1
+    readout: Literal["class_token", "patch_tokens"] = "class_token"
 
     def __post_init__(self):
         if self.image_size % self.patch_size:
             raise AffectError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         if self.width % self.heads:
             raise AffectError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.readout not in ("class_token", "patch_tokens"):
+            raise AffectError(f'readout is "class_token" or "patch_tokens", not {self.readout!r}')
 
     @property
     def grid_size(self) -> int:
@@ -55,13 +62,18 @@ class ViTConfig:
         """L, patches of an image."""
         return self.grid_size**2
 
+    @property
+    def feature_width(self) -> int:
+        """F, numbers that a head reads."""
+        return self.width * (self.num_patches if self.readout == "patch_tokens" else 1)
+
 
 class ViTEncoder(VisionTransformer):
     """Images to tokens, with all patches or with a subset of them per image.
 
     It is a timm VisionTransformer, so parameter names (cls_token, pos_embed, patch_embed.proj, blocks, norm, head) are
-    those of published checkpoints and timm's tools work on it. `head` maps the class token to outputs; the encoder
-    never applies it itself: `encoder.head(encoder(images)[:, 0])`.
+    those of published checkpoints and timm's tools work on it. `head` maps features to outputs; the encoder never
+    applies it itself: `encoder.head(encoder.features(images))`.
     """
 
     def __init__(self, config: ViTConfig, head: nn.Module | None = None):
@@ -104,13 +116,30 @@ class ViTEncoder(VisionTransformer):
         tokens = torch.cat([class_token, patches], dim=1)
         return self.norm(self.blocks(tokens))
 
+    def features(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
+        """What a head reads, (N, config.feature_width); arguments as in `forward`.
+
+        With readout "patch_tokens" hidden patches count as 0 and visible ones L / K times, as dropout does, so that
+        training on parts and testing on whole faces see features of one scale.
+        """
+        tokens = self(images, ids_keep)
+        if self.config.readout == "class_token":
+            return tokens[:, 0]
+        patches = tokens[:, 1:]  # (N, K, D), class token dropped
+        if ids_keep is not None:
+            n, kept, width = patches.shape
+            scaled = patches * (self.config.num_patches / kept)
+            whole = scaled.new_zeros(n, self.config.num_patches, width)
+            patches = whole.scatter(1, ids_keep.unsqueeze(-1).expand(-1, -1, width), scaled)  # (N, L, D)
+        return patches.flatten(1)  # (N, L * D)
+
     def load_encoder(self, source: ViTEncoder) -> None:
         """Copy everything but the head from `source`, resampling its position embeddings if its image size differs.
 
         Raises AffectError if width, depth, heads or patch size differ.
         """
-        ours = replace(self.config, image_size=0, drop_path=0.0)
-        theirs = replace(source.config, image_size=0, drop_path=0.0)
+        ours = replace(self.config, image_size=0, drop_path=0.0, readout="class_token")
+        theirs = replace(source.config, image_size=0, drop_path=0.0, readout="class_token")
         if ours != theirs:
             raise AffectError(f"the pretrained encoder is {source.config}, this model needs {self.config}")
         weights = {name: tensor for name, tensor in source.state_dict().items() if not name.startswith("head.")}
@@ -157,5 +186,6 @@ def _flatten_patches(images: Tensor, patch_size: int) -> Tensor:
 
 def _initialise_linear(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        # 0.02 as usual; less for the many inputs of a "patch_tokens" readout, so that first logits stay well below 1
+        nn.init.trunc_normal_(module.weight, std=0.02 * min(1.0, 1000 / module.in_features))
         nn.init.zeros_(module.bias)

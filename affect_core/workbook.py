@@ -164,17 +164,29 @@ def open_workbook(
         raise AffectError(f"{corpora} holds none of the folders {', '.join(CORPORA)}; see data/README.md.")
     folder = root / (run_dir or Path("runs") / settings.name)
     data_dir = Path(os.environ.get("AFFECT_DATA_DIR", root / "data"))
-    book = Workbook(settings, corpora, folder, data_dir, seed, select_device(), _progress())
+    progress = TerminalBar
+    if _in_notebook():
+        progress = NotebookBar
+        _set_notebook_display()
+    book = Workbook(settings, corpora, folder, data_dir, seed, select_device(), progress)
     write_json(folder / "environment.json", environment_record(book.device))
     return book
 
 
-def _progress() -> Progress:
+def _in_notebook() -> bool:
     try:
         from IPython import get_ipython
     except ImportError:
-        return TerminalBar
-    return NotebookBar if get_ipython() is not None else TerminalBar
+        return False
+    return get_ipython() is not None
+
+
+def _set_notebook_display() -> None:
+    """Whole sentences in tables, and figures as JPEG: sheets of faces as PNG would make notebooks of many megabytes."""
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    pd.set_option("display.max_colwidth", None)
+    set_matplotlib_formats("jpeg", pil_kwargs={"quality": 88, "subsampling": 0})
 
 
 def _workers() -> int:

@@ -84,12 +84,12 @@ def training_steps(profile: Profile) -> dict:
     images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
     labels = AffectLabels.missing(batch).to("cpu")
     labels.valence_arousal_valid[:], labels.action_units_valid[:], labels.expression_valid[:] = True, True, True
-    classes = torch.arange(batch) % len(profile.cotex.vocabulary)
+    classes, known = torch.arange(batch) % len(profile.cotex.vocabulary), labels.expression_valid
     stages = {
         "MAE": (MAE(profile.mae), lambda model: model(images).loss),
         "prior": (DAN(profile.prior), lambda model: model(images).float().square().mean()),
         "EMMA": (EMMA(profile.emma, DAN(profile.prior)), lambda model: multitask_loss(model(images), labels)["total"]),
-        "CoTEX": (CoTEX(profile.cotex), lambda model: cotex_loss(model(images), classes, labels.expression_valid)["total"]),
+        "CoTEX": (CoTEX(profile.cotex), lambda model: cotex_loss(model(images), classes, known)["total"]),
     }  # fmt: skip
     return {
         name: ratios(

@@ -81,3 +81,17 @@ def test_frozen_prior_says_what_the_model_says_in_eval_mode(images):
     torch.manual_seed(0)
     dan = DAN(SMALL)
     assert torch.equal(FrozenPrior(copy.deepcopy(dan)).train()(images), dan.eval()(images))
+
+
+def test_with_an_auxiliary_classifier_the_trunk_learns_from_it_alone():
+    torch.manual_seed(0)
+    model = DAN(DANConfig(width=8, auxiliary=True)).train()
+    logits, auxiliary = model.forward_with_auxiliary(torch.randn(4, 3, 64, 64))
+    logits.sum().backward(retain_graph=True)
+    assert all(parameter.grad is None for parameter in model.features.parameters())
+    auxiliary.sum().backward()
+    assert all(parameter.grad is not None for parameter in model.features.parameters())
+
+
+def test_the_published_network_has_no_auxiliary_classifier():
+    assert not any("auxiliary" in name for name in DAN(DANConfig(width=8)).state_dict())

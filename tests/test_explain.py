@@ -14,6 +14,7 @@ from affect_core.explain import (
     class_token_maps,
     occlusion_of_class,
     occlusion_sensitivity,
+    readout_maps,
     resize_maps,
     spatial_attention_maps,
 )
@@ -161,3 +162,10 @@ def test_every_head_of_the_cnn_has_one_map_and_the_model_stays_as_it_was(images)
     assert (maps >= 0).all()
     torch.testing.assert_close(maps.sum((-2, -1)), torch.ones(2, 4))
     assert model.training and all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_readout_maps_average_the_rows_that_a_head_reads():
+    attention = torch.rand(2, 3, 17, 17, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(readout_maps(attention, "class_token"), class_token_maps(attention))
+    rows = attention[0, 0, 1:, 1:].mean(0)
+    torch.testing.assert_close(readout_maps(attention, "patch_tokens")[0, 0].flatten(), rows / rows.sum())

@@ -159,7 +159,9 @@ def test_the_docstring_has_shapes_and_an_example(name):
     assert "source" in inspect.signature(function).parameters
 
 
-@pytest.mark.parametrize("name", ["valence_arousal_scatter", "valence_arousal_plane", "circumplex_density", "circumplex_paths"])
+@pytest.mark.parametrize(
+    "name", ["valence_arousal_scatter", "valence_arousal_plane", "circumplex_density", "circumplex_paths"]
+)
 def test_valence_arousal_axes_span_minus_one_to_one_with_equal_aspect(name):
     axes = [one for one in EXAMPLES[name]().axes if "valence" in one.get_xlabel() or "arousal" in one.get_xlabel()]
     assert axes
@@ -282,6 +284,10 @@ def test_ablation_ideas_of_another_metric_have_their_own_axis():
     assert panels[0].get_xlim() != panels[1].get_xlim()
     with pytest.raises(ValueError, match="setting"):
         figures.ablation_plot(TABLE.drop(columns="setting"))
+
+
+def test_an_undefined_ablation_score_does_not_take_the_others_with_it():
+    figures.ablation_plot(TABLE.assign(score=[np.nan, 0.8, np.nan])).canvas.draw()
 
 
 def test_ablation_seeds_of_one_setting_are_drawn_as_their_mean():

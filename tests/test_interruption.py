@@ -26,6 +26,11 @@ def run_stage(method, run_dir):
     getattr(open_workbook("smoke", run_dir=run_dir), method)()
 
 
+def log_without_times(stage):
+    log = read_json(stage / "record.json")["log"]
+    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in log]
+
+
 @pytest.fixture(scope="module")
 def processes(data_dir):
     context = multiprocessing.get_context("forkserver")
@@ -77,6 +82,4 @@ def test_killed_and_restarted_ends_with_the_same_weights(stage, whole, processes
         assert expected.keys() == found.keys()
         differing = [key for key in expected if not expected[key].equal(found[key])]
         assert not differing
-    logs = [[{k: v for k, v in entry.items() if k != "seconds"} for entry in read_json(folder / stage / "record.json")["log"]]
-            for folder in (whole, run_dir)]  # fmt: skip
-    assert logs[0] == logs[1]
+    assert log_without_times(whole / stage) == log_without_times(run_dir / stage)

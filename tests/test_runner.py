@@ -12,9 +12,10 @@ NOTEBOOK = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": KERNE
 
 
 def write_notebook(path, code):
-    cells = [{"cell_type": "code", "id": "a", "metadata": {"tags": ["parameters"]}, "outputs": [], "execution_count": None,
-              "source": "profile = corpus_root = run_dir = ''\nseed = 0"},
-             {"cell_type": "code", "id": "b", "metadata": {}, "outputs": [], "execution_count": None, "source": code}]
+    empty = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    defaults = "profile = corpus_root = run_dir = ''\nseed = 0"
+    parameters = {"id": "a", "metadata": {"tags": ["parameters"]}, "source": defaults}
+    cells = [empty | parameters, empty | {"id": "b", "source": code}]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(NOTEBOOK | {"cells": cells}))
 

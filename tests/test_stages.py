@@ -1,4 +1,4 @@
-"""The stages on the small rendered corpus: they run, validate every frame once, and freeze what they say they freeze."""
+"""The stages on the small rendered corpus: they run, validate every frame, and freeze what they say they freeze."""
 
 import numpy as np
 import pytest

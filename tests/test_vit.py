@@ -112,3 +112,26 @@ def test_load_encoder_resamples_positions_to_another_image_size():
 def test_load_encoder_refuses_another_architecture():
     with pytest.raises(AffectError, match="pretrained encoder"):
         ViTEncoder(replace(TINY, depth=3)).load_encoder(ViTEncoder(TINY))
+
+
+def test_the_class_token_is_read_by_default_and_patch_tokens_in_a_row_on_request(encoder, images):
+    assert torch.equal(encoder.features(images), encoder(images)[:, 0])
+    patches = ViTEncoder(replace(TINY, readout="patch_tokens")).eval()
+    patches.load_encoder(encoder)
+    assert patches.config.feature_width == 16 * 24
+    assert torch.equal(patches.features(images), encoder(images)[:, 1:].flatten(1))
+
+
+def test_hidden_patches_read_as_zero_and_visible_ones_are_scaled_up_at_their_own_place(images):
+    torch.manual_seed(0)
+    encoder = ViTEncoder(replace(TINY, readout="patch_tokens")).eval()
+    ids_keep = torch.tensor([[3, 0, 15, 7], [7, 8, 9, 1], [1, 2, 14, 0]])
+    tokens, features = encoder(images, ids_keep), encoder.features(images, ids_keep).view(3, 16, 24)
+    torch.testing.assert_close(features[0, 15], tokens[0, 3] * 4)  # the third kept patch, behind the class token
+    hidden = torch.ones(3, 16, dtype=torch.bool).scatter(1, ids_keep, False)
+    assert not features[hidden].any()
+
+
+def test_an_unknown_readout_is_refused():
+    with pytest.raises(AffectError, match="readout"):
+        ViTConfig(readout="mean")

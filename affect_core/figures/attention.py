@@ -40,7 +40,7 @@ def attention_over_faces(
     *,
     rows: Sequence[str] | None = None,
     source: str = "",
-    title: str = "Where the class token gathers from",
+    title: str = "Where the answer gathers from",
 ) -> Figure:
     """One row a face, one column a map (layers, heads, or methods side by side).
 

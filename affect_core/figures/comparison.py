@@ -183,6 +183,9 @@ def _reach(table: pd.DataFrame, bounds: bool) -> tuple[float, float]:
     """Limits of an axis that holds every score and interval of `table`, with room for a number at the right."""
     limits = [table["low"].dropna(), table["high"].dropna()] if bounds else []
     values = np.concatenate([table["score"], *limits]).astype(float)
+    values = values[np.isfinite(values)]
+    if not len(values):  # every score undefined
+        return 0.0, 1.0
     margin = max(0.12 * (values.max() - values.min()), 0.01)
     return values.min() - margin, values.max() + 2.2 * margin
 

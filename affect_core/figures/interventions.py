@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -97,7 +98,7 @@ def influence_bars(
     for axes, name in zip(panels, ("valence", "arousal"), strict=True):
         axes.barh(rows, influence[name], height=0.72, color=[_score_colour(score) for _, score in influence.index])
         axes.axvline(0, color=MUTED, linewidth=0.8)
-        axes.set_title(f"d {name}")
+        axes.set_title(name)
         axes.set_xlabel(f"change of {name}")
         grid_lines(axes, "x")
         axes.tick_params(axis="y", length=0)
@@ -207,4 +208,4 @@ def _score_colour(name: str) -> str:
 def _group_starts(index: pd.MultiIndex) -> np.ndarray:
     """True where a new network, or the first action unit of one, begins; never for the first row."""
     kinds = [(network, score.startswith("AU")) for network, score in index]
-    return np.array([False] + [here != before for before, here in zip(kinds, kinds[1:], strict=False)])
+    return np.array([False] + [here != before for before, here in pairwise(kinds)])

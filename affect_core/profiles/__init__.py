@@ -71,7 +71,7 @@ def load_profile(name: str) -> Profile:
     elif Path(name).suffix == ".toml" and Path(name).is_file():
         text, source = Path(name).read_text(), name
     else:
-        raise AffectError(f"There is no profile {name!r}; there are {', '.join(BUILT_IN)}, or the path of a .toml file.")
+        raise AffectError(f"There is no profile {name!r}; there are {', '.join(BUILT_IN)}, or a path to a .toml file.")
     try:
         sections = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -105,7 +105,7 @@ def _section(kind: type, sections: dict, name: str, source: str, **shared):
     if unknown:
         raise AffectError(f"{source}, section [{name}]: unknown {sorted(unknown)}; there are {sorted(known)}.")
     # TOML has no null: `false` says "none" where a number would stand
-    values = {key: None if value is False and key in ("layer_decay", "clip_norm") else value
+    values = {key: None if value is False and key in ("layer_decay", "clip_norm", "va_lr") else value
               for key, value in sections[name].items()}  # fmt: skip
     try:
         return kind(**values, **shared)

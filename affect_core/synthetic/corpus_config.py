@@ -9,7 +9,7 @@ import numpy as np
 from affect_core.errors import AffectError
 from affect_core.synthetic.circumplex import ANNOTATOR_NOISE
 
-CORPUS_VERSION = 1
+CORPUS_VERSION = 2
 """Raise it when the same configuration would give other pictures or labels: older corpora are then refused."""
 
 CORPUS_IDS = {"abaw4": 1, "affectnet": 2, "lsd": 3, "faces": 4}

@@ -74,17 +74,17 @@ class _Range(NamedTuple):
 
 RANGES = {
     "clean": _Range(
-        turn=(0.07, 0.05, 0.02), turn_limit=0.18, distance=(1.0, 1.6), zoom=(0.86, 0.92), shift=0.005, gaze=0.03,
-        lamp_azimuth=0.35, lamp_elevation=(0.2, 0.6), key=(0.8, 1.1), ambient=(0.55, 0.7), tint=0.02, exposure=0.05,
+        turn=(0.18, 0.09, 0.06), turn_limit=0.50, distance=(0.9, 1.8), zoom=(0.94, 1.10), shift=0.015, gaze=0.08,
+        lamp_azimuth=0.50, lamp_elevation=(0.1, 0.7), key=(0.8, 1.2), ambient=(0.45, 0.7), tint=0.03, exposure=0.08,
         background_shares=(0.8, 0.2, 0, 0), saturation=(0.0, 0.2),
     ),
     "video": _Range(
-        turn=(0.22, 0.11, 0.08), turn_limit=0.70, distance=(0.6, 2.2), zoom=(0.80, 0.98), shift=0.015, gaze=0.12,
+        turn=(0.22, 0.11, 0.08), turn_limit=0.70, distance=(0.6, 2.2), zoom=(0.92, 1.10), shift=0.015, gaze=0.12,
         lamp_azimuth=0.8, lamp_elevation=(-0.1, 0.9), key=(0.6, 1.4), ambient=(0.3, 0.7), tint=0.08, exposure=0.12,
         background_shares=(0.1, 0.2, 0.3, 0.4), saturation=(0.1, 0.6),
     ),
     "wild": _Range(
-        turn=(0.30, 0.14, 0.13), turn_limit=0.85, distance=(0.45, 2.5), zoom=(0.74, 1.02), shift=0.025, gaze=0.15,
+        turn=(0.20, 0.10, 0.09), turn_limit=0.55, distance=(0.45, 2.5), zoom=(0.88, 1.14), shift=0.025, gaze=0.15,
         lamp_azimuth=1.0, lamp_elevation=(-0.3, 1.1), key=(0.6, 1.8), ambient=(0.2, 0.65), tint=0.12, exposure=0.16,
         background_shares=(0.1, 0.2, 0.3, 0.4), saturation=(0.1, 0.7),
     ),

@@ -6,7 +6,7 @@
 
 "ANGRER" is the published spelling. The challenge trains on synthetic faces and tests on real ones. Here both are
 rendered, and a second gap stands in for the first: training has the narrower population under plain light and camera
-(style "clean"), validation people, poses, light, occlusion, blur and cameras that training never shows (style "wild").
+(style "clean"), validation people, light, occlusion, blur and cameras that training never shows (style "wild").
 
 The published training set is very skewed (sadness 52 %, fear 4 %); ours is in the same order but mild: frequencies are
 proportional to the published counts to the power 0.3, 12 to 26 %.
@@ -31,6 +31,9 @@ TRAINING_COUNTS = dict(zip(LSD_EXPRESSIONS, (18286, 15150, 10923, 73285, 144631,
 
 SKEW = 0.3
 
+FAINTEST_HERE = 0.6
+"""Lowest intensity of a display: this corpus has no neutral class, its faces show an expression at or near its apex."""
+
 
 def jobs(config: EmbeddedCorpusConfig) -> list[Job]:
     """Stills of both splits, in pieces."""
@@ -49,7 +52,7 @@ def write_job(job: Job, config: EmbeddedCorpusConfig, staging: Staging) -> list[
         picture, row = draw_still(
             config.seed_of("lsd", job.split, index), image=image, split=job.split, expression=expressions[index],
             population=POPULATIONS[job.split], style=STYLES[job.split], size=config.size,
-            annotator_noise=config.annotator_noise,
+            annotator_noise=config.annotator_noise, faintest=FAINTEST_HERE,
         )  # fmt: skip
         staging.save_image(f"lsd/{image}", picture)
         rows.append(row)

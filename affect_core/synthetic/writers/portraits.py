@@ -29,7 +29,7 @@ from affect_core.storage import atomic_path
 from affect_core.synthetic import degradation, people, renderer, scene
 from affect_core.synthetic.circumplex import annotate, valence_arousal
 from affect_core.synthetic.dynamics import BLINK, PERFORMED_ACTION_UNITS
-from affect_core.synthetic.expressions import draw_display
+from affect_core.synthetic.expressions import FAINTEST, draw_display, draw_intensity
 from affect_core.synthetic.facs_coding import code_action_units
 
 EYES_CLOSED = 43
@@ -64,17 +64,17 @@ def describe(
 
 def draw_still(
     seed: np.random.SeedSequence, *, image: str, split: str, expression: str, population: str, style: str, size: int,
-    annotator_noise: float,
+    annotator_noise: float, faintest: float = FAINTEST,
 ) -> tuple[np.ndarray, dict]:  # fmt: skip
     """A new person with a new display in a new scene: uint8 (size, size, 3) RGB, and its row.
 
-    Beside the ground truth the row has `valence_label` and `arousal_label`, as an annotator would note them.
+    faintest is the lowest intensity of a display other than neutral. Beside the ground truth the row has `valence_label` and `arousal_label`, as an annotator would note them.
     Person, scene, display, camera and annotator have random streams of their own.
     """
     person_rng, scene_rng, display_rng, camera_rng, annotator_rng = map(np.random.default_rng, seed.spawn(5))
     person = people.sample_person(person_rng, population)
     view = scene.sample_scene(scene_rng, style)
-    display = draw_display(display_rng, expression)
+    display = draw_display(display_rng, expression, max(faintest, draw_intensity(display_rng)))
     moved = as_rendered(display.action_units)
     picture = renderer.render(person, moved, view, size=size, asymmetry=display.asymmetry)
     felt = valence_arousal(display.action_units, display.asymmetry)
