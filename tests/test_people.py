@@ -59,7 +59,7 @@ def test_wild_heads_turn_further_than_clean_ones():
     def yaws(style):
         return np.array([sample_scene(np.random.default_rng(seed), style).yaw for seed in range(100)])
 
-    assert np.abs(yaws("clean")).max() < 0.2 < np.abs(yaws("wild")).max()
+    assert yaws("clean").std() < yaws("wild").std()
 
 
 def test_plain_hair_leaves_out_what_only_the_wild_has():
