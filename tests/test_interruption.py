@@ -9,9 +9,11 @@ import os
 import shutil
 import signal
 import time
+from importlib import resources
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from affect_core.storage import read_json
@@ -20,10 +22,10 @@ STAGES = {"mae": "pretrain_mae", "prior": "train_prior", "emma": "train_emma", "
 KILLS = 5
 
 
-def run_stage(method, run_dir):
+def run_stage(method, profile, run_dir):
     from affect_core.workbook import open_workbook
 
-    getattr(open_workbook("smoke", run_dir=run_dir), method)()
+    getattr(open_workbook(profile, run_dir=run_dir), method)()
 
 
 def log_without_times(stage):
@@ -39,13 +41,22 @@ def processes(data_dir):
 
 
 @pytest.fixture(scope="module")
-def whole(smoke_book, processes, tmp_path_factory):
+def profile(tmp_path_factory):
+    """The smoke profile with stages of some seconds that save themselves inside epochs too."""
+    text = (resources.files("affect_core.profiles") / "smoke.toml").read_text()
+    path = tmp_path_factory.mktemp("profile") / "smoke.toml"
+    path.write_text(text.replace("\nepochs = 2\n", "\nepochs = 16\ncheckpoint_seconds = 0.02\n"))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def whole(smoke_book, profile, processes, tmp_path_factory):
     """A run folder with all four stages, none of them interrupted."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     for corpus in ("faces", "affectnet", "abaw4", "lsd"):
         smoke_book.corpus(corpus)  # rendered and decoded here, so that the kills fall into the training
     for method in STAGES.values():
-        process = processes.Process(target=run_stage, args=(method, folder))
+        process = processes.Process(target=run_stage, args=(method, profile, folder))
         process.start()
         process.join()
         assert process.exitcode == 0
@@ -54,26 +65,27 @@ def whole(smoke_book, processes, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-def test_killed_and_restarted_ends_with_the_same_weights(stage, whole, processes, tmp_path):
+def test_killed_and_restarted_ends_with_the_same_weights(stage, whole, profile, processes, tmp_path):
     run_dir = tmp_path / "killed"
     for earlier in list(STAGES)[: list(STAGES).index(stage)]:
         shutil.copytree(whole / earlier, run_dir / earlier)
     rng = np.random.default_rng(sum(stage.encode()))
     duration = read_json(whole / stage / "record.json")["seconds"]
-    killed_in_training = 0
+    resume, steps = run_dir / stage / "resume.pt", []
     for _ in range(KILLS):
-        process = processes.Process(target=run_stage, args=(STAGES[stage], run_dir))
+        before = resume.stat().st_mtime_ns if resume.exists() else 0
+        process = processes.Process(target=run_stage, args=(STAGES[stage], profile, run_dir))
         process.start()
-        state = run_dir / stage / "state.json"
-        while process.is_alive() and not state.exists():  # the first time, wait until training has begun
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0.05, 0.6) * max(duration, 0.5))
-        if process.is_alive():
-            os.kill(process.pid, signal.SIGKILL)
+        while process.is_alive() and not (resume.exists() and resume.stat().st_mtime_ns > before):
+            time.sleep(0.005)  # until this process has trained and saved
+        time.sleep(rng.uniform(0.0, 0.12) * duration)
+        assert process.is_alive(), "the stage finished before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)
         process.join()
-        killed_in_training += process.exitcode == -signal.SIGKILL and not (run_dir / stage / "record.json").exists()
-    assert killed_in_training >= 1, "no kill fell into the training"
-    process = processes.Process(target=run_stage, args=(STAGES[stage], run_dir))
+        steps.append(torch.load(resume, weights_only=True)["step"])
+    assert steps == sorted(steps) and len(set(steps)) >= 3, f"kills must fall at different steps, not {steps}"
+    assert not (run_dir / stage / "record.json").exists()
+    process = processes.Process(target=run_stage, args=(STAGES[stage], profile, run_dir))
     process.start()
     process.join()
     assert process.exitcode == 0
