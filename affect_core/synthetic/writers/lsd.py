@@ -31,7 +31,7 @@ TRAINING_COUNTS = dict(zip(LSD_EXPRESSIONS, (18286, 15150, 10923, 73285, 144631,
 
 SKEW = 0.3
 
-FAINTEST_HERE = 0.6
+FAINTEST_HERE = 0.7
 """Lowest intensity of a display: this corpus has no neutral class, its faces show an expression at or near its apex."""
 
 
