@@ -4,11 +4,11 @@
 # make bench  set up, then measure speed and memory
 # make clean  remove the environment and the caches; `runs/` and `data/` stay
 #
-# make run PROFILE=smoke|laptop|gpu CORPUS=folder-with-the-real-corpora NAME=name-of-the-run SEED=0
+# make run PROFILE=smoke|laptop|gpu|mine.toml CORPUS=folder-of-real-corpora NAME=name-of-the-run SEED=0
 
 PYTHON  ?= python3
 PROFILE ?= laptop
-NAME    ?= $(PROFILE)
+NAME    ?= $(basename $(notdir $(PROFILE)))
 CORPUS  ?=
 SEED    ?= 0
 VENV    := .venv

@@ -185,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
     root = project_root()
     run_dir = root / (options.run_dir or f"runs/{Path(options.profile).stem}")
     parameters = {
-        "profile": options.profile,
+        "profile": str(Path(options.profile).resolve()) if options.profile.endswith(".toml") else options.profile,
         "corpus_root": str((Path.cwd() / options.corpus_root).resolve()) if options.corpus_root else "",
         "run_dir": str(run_dir),
         "seed": options.seed,

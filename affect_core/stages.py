@@ -65,7 +65,7 @@ def pretrain_mae(
             rows = np.arange(start, min(start + 128, len(unseen)))
             images = prepare(torch.from_numpy(unseen.images[rows]).to(device), size)
             losses.append(float(model(images, generator=generator).loss) * len(rows))
-        return {"loss": sum(losses) / len(unseen)}
+        return {"total": sum(losses) / len(unseen)}
 
     record = fit(
         model, FaceBatches(seen, augmentation, size, device), loss, training, directory, evaluate=evaluate,

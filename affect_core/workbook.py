@@ -83,16 +83,17 @@ class Workbook:
         folder = self.data_dir / "embedded" / f"{self.profile.name}-{fingerprint(config.record())[:8]}"
         return write_embedded_corpus(folder, config, workers=_workers(), progress=self.progress)
 
-    def corpus(self, name: str, on_bad_rows: str = "refuse") -> Corpus:
+    def corpus(self, name: str) -> Corpus:
         """Open corpus `name` ("faces", "affectnet", "abaw4", "lsd"), decoded to the profile's store size.
 
-        Rows left out with `on_bad_rows="skip"` are listed in `run_dir/problems-<name>.json`.
+        Bad rows are treated as the profile's `on_bad_rows` says; rows left out with "skip" are listed in
+        `run_dir/problems-<name>.json`.
         """
         if name not in CORPORA:
             raise AffectError(f"There is no corpus {name!r}; there are {', '.join(CORPORA)}.")
         corpus = open_corpus(
             self.corpus_folder(name), name, size=self.profile.store_size, store_dir=self.data_dir / "stores",
-            on_bad_rows=on_bad_rows, progress=self.progress, workers=_workers(),
+            on_bad_rows=self.profile.on_bad_rows, progress=self.progress, workers=_workers(),
         )  # fmt: skip
         if corpus.problems:
             write_json(self.run_dir / f"problems-{name}.json", [str(problem) for problem in corpus.problems])

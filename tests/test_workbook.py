@@ -54,6 +54,7 @@ def test_a_profile_of_ones_own_is_a_file(tmp_path):
     (("depth = 2", "deep = 2"), r"section \[vit\]: unknown \['deep'\]; there are"),
     (("depth = 2", "depth = "), "not readable as TOML"),
     (("patch_size = 8", "patch_size = 7"), "not a multiple of patch_size 7"),
+    (("store_size = 32", "store = 32"), r"section \[images\]: there are store_size and on_bad_rows, not \['store'\]"),
 ])  # fmt: skip
 def test_mistakes_in_a_profile_are_named(tmp_path, change, message):
     from importlib import resources
@@ -104,6 +105,7 @@ def test_skipped_rows_are_listed_in_the_run(data_dir, tmp_path):
     book = open_workbook("smoke", corpus_root=tmp_path / "real", run_dir=tmp_path / "run")
     with pytest.raises(AffectError, match=victim.name):
         book.corpus("lsd")
-    corpus = book.corpus("lsd", on_bad_rows="skip")
+    lenient = replace(book, profile=replace(book.profile, on_bad_rows="skip"))
+    corpus = lenient.corpus("lsd")
     assert victim.name in read_json(tmp_path / "run" / "problems-lsd.json")[0]
     assert len(corpus.problems) == 1

@@ -53,6 +53,8 @@ class Profile:
     cotex_training: TrainConfig
     cotex_augmentation: Augmentation
     ablation: AblationConfig
+    on_bad_rows: str = "refuse"
+    """What happens to bad rows and images of a corpus: "refuse", "list" or "skip", see `corpora.open_corpus`."""
 
     def with_seed(self, seed: int) -> Profile:
         """The same profile with `seed` for every stage's training (the embedded corpus keeps its own seed)."""
@@ -81,7 +83,7 @@ def load_profile(name: str) -> Profile:
 
 def _build(name: str, sections: dict, source: str) -> Profile:
     kinds = {field.name: field.type for field in fields(Profile)} | {"images": "images"}
-    del kinds["name"], kinds["store_size"]
+    del kinds["name"], kinds["store_size"], kinds["on_bad_rows"]
     unknown, missing = set(sections) - set(kinds), set(kinds) - set(sections)
     if unknown or missing:
         raise AffectError(f"{source}: unknown sections {sorted(unknown)}, missing sections {sorted(missing)}.")
@@ -96,7 +98,11 @@ def _build(name: str, sections: dict, source: str) -> Profile:
     for stage in ("mae", "prior", "emma", "cotex"):
         built[f"{stage}_training"] = _section(TrainConfig, sections, f"{stage}_training", source)
         built[f"{stage}_augmentation"] = _section(Augmentation, sections, f"{stage}_augmentation", source)
-    return Profile(name=name, store_size=sections["images"]["store_size"], **built)
+    images = sections["images"]
+    unknown = set(images) - {"store_size", "on_bad_rows"}
+    if unknown or "store_size" not in images:
+        raise AffectError(f"{source}, section [images]: there are store_size and on_bad_rows, not {sorted(images)}.")
+    return Profile(name=name, **images, **built)
 
 
 def _section(kind: type, sections: dict, name: str, source: str, **shared):
