@@ -54,7 +54,7 @@ def test_a_profile_of_ones_own_is_a_file(tmp_path):
     (("depth = 2", "deep = 2"), r"section \[vit\]: unknown \['deep'\]; there are"),
     (("depth = 2", "depth = "), "not readable as TOML"),
     (("patch_size = 8", "patch_size = 7"), "not a multiple of patch_size 7"),
-    (("store_size = 32", "store = 32"), r"section \[images\]: there are store_size and on_bad_rows, not \['store'\]"),
+    (("store_size = 32", "store = 32"), r"there are store_size and on_bad_rows, not \['on_bad_rows', 'store'\]"),
 ])  # fmt: skip
 def test_mistakes_in_a_profile_are_named(tmp_path, change, message):
     from importlib import resources

@@ -68,8 +68,9 @@ def draw_still(
 ) -> tuple[np.ndarray, dict]:  # fmt: skip
     """A new person with a new display in a new scene: uint8 (size, size, 3) RGB, and its row.
 
-    faintest is the lowest intensity of a display other than neutral. Beside the ground truth the row has `valence_label` and `arousal_label`, as an annotator would note them.
-    Person, scene, display, camera and annotator have random streams of their own.
+    faintest is the lowest intensity of a display other than neutral. Beside the ground truth the row has
+    `valence_label` and `arousal_label`, as an annotator would note them. Person, scene, display, camera and annotator
+    have random streams of their own.
     """
     person_rng, scene_rng, display_rng, camera_rng, annotator_rng = map(np.random.default_rng, seed.spawn(5))
     person = people.sample_person(person_rng, population)
