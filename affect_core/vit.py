@@ -32,7 +32,7 @@ class ViTConfig:
     drop_path   stochastic depth of the last block in training, growing linearly from 0 (published EMMA and CoTEX: 0.1)
     readout     what a head reads: "class_token", as published, or "patch_tokens", all patch tokens in a row. MAE never
                 asks the class token for anything, so it must learn during fine-tuning to gather from the patches, which
-                takes thousands of steps; a run of a few hundred reads the patches themselves (ours, for small models).
+                was slow in our short trials; small models read the patches themselves (ours, see the README).
     """
 
     image_size: int = 224
