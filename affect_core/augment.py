@@ -6,11 +6,14 @@ a resize and a flip are one affine map, so they cost one interpolation.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torchvision.transforms.v2 import functional as tv
+
+from affect_core.distributed import Share
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,22 +44,28 @@ class Augmentation:
             object.__setattr__(self, name, tuple(value) if value is not None else None)
 
 
-def augment(images: torch.Tensor, config: Augmentation, size: int, generator: torch.Generator) -> torch.Tensor:
-    """Random views of uint8 images (N, S, S, 3), normalised: float32 (N, 3, size, size)."""
+def augment(
+    images: torch.Tensor, config: Augmentation, size: int, generator: torch.Generator, share: Share | None = None
+) -> torch.Tensor:
+    """Random views of uint8 images (N, S, S, 3), normalised: float32 (N, 3, size, size).
+
+    The images may be a process's `share` of a batch: they then look as they would in the whole batch.
+    """
     pixels = _to_unit_range(images)  # (N, 3, S, S)
-    scale, center = _crop_windows(len(images), config, generator, images.device)
+    draw = _Draws(generator, images.device, share or Share(len(images)))
+    scale, center = _crop_windows(config, draw)
     flip = torch.ones(len(images), device=images.device)
     if config.flip:
-        flip -= 2 * (_uniform(len(images), generator, images.device) < 0.5).float()
+        flip -= 2 * (draw() < 0.5).float()
     theta = torch.zeros(len(images), 2, 3, device=images.device)
     theta[:, 0, 0], theta[:, 1, 1] = scale[:, 0] * flip, scale[:, 1]
     theta[:, :, 2] = center
     grid = F.affine_grid(theta, [len(images), 3, size, size], align_corners=False)
     pixels = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
     if config.jitter_probability > 0:
-        pixels = _color_jitter(pixels, config, generator)
+        pixels = _color_jitter(pixels, config, draw)
     if config.grayscale_probability > 0:
-        gray = _uniform(len(images), generator, images.device) < config.grayscale_probability
+        gray = draw() < config.grayscale_probability
         pixels[gray] = tv.rgb_to_grayscale(pixels[gray], num_output_channels=3)
     return normalize(pixels)
 
@@ -89,38 +98,88 @@ def _to_unit_range(images: torch.Tensor) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).float() / 255  # (N, 3, H, W)
 
 
-def _uniform(n: int, generator: torch.Generator, device, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
-    return low + (high - low) * torch.rand(n, generator=generator, device=device)
+@dataclass(frozen=True)
+class _Draws:
+    """Random numbers for the rows of a share, the same as these rows get when the whole batch draws."""
+
+    generator: torch.Generator
+    device: torch.device
+    share: Share
+
+    def __call__(self, *shape: int) -> torch.Tensor:
+        """Uniform on [0, 1), (rows, *shape)."""
+        whole = torch.rand(self.share.total, *shape, generator=self.generator, device=self.device)
+        return whole[self.share.rows]
 
 
-def _crop_windows(n: int, config: Augmentation, generator, device) -> tuple[torch.Tensor, torch.Tensor]:
+def _crop_windows(config: Augmentation, draw: _Draws) -> tuple[torch.Tensor, torch.Tensor]:
     """Half-extent (n, 2) and centre (n, 2) of each window, x before y, in the coordinates -1 to 1 of the image."""
-    if config.crop_area is None:
-        half = torch.full((n, 2), 1 / config.enlarge, device=device)
-    else:
-        area = _uniform(n, generator, device, *config.crop_area)
-        ratio = torch.exp(_uniform(n, generator, device, -1.0, 1.0) * torch.log(torch.tensor(4 / 3)))
+    if config.crop_area is not None:
+        smallest, largest = config.crop_area
+        area = smallest + (largest - smallest) * draw()
+        ratio = torch.exp((2 * draw() - 1) * math.log(4 / 3))
         half = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1.0)
-    offset = torch.rand(n, 2, generator=generator, device=device) * 2 - 1
+        offset = draw(2) * 2 - 1
+    else:
+        offset = draw(2) * 2 - 1
+        half = torch.full_like(offset, 1 / config.enlarge)
     return half, offset * (1 - half)
 
 
-def _color_jitter(pixels: torch.Tensor, config: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    """torchvision's ColorJitter, factors and order drawn per image, on a random share of the images."""
-    n, device = len(pixels), pixels.device
-    chosen = (_uniform(n, generator, device) < config.jitter_probability).nonzero().flatten().tolist()
-    brightness, contrast, saturation, hue = config.jitter
-    factors = torch.rand(n, 4, generator=generator, device=device).cpu()
-    order = torch.rand(n, 4, generator=generator, device=device).argsort(dim=1).tolist()
-    steps = (
-        lambda image, u: tv.adjust_brightness(image, 1 + brightness * (2 * u - 1)),
-        lambda image, u: tv.adjust_contrast(image, 1 + contrast * (2 * u - 1)),
-        lambda image, u: tv.adjust_saturation(image, 1 + saturation * (2 * u - 1)),
-        lambda image, u: tv.adjust_hue(image, hue * (2 * u - 1)),
-    )
-    for index in chosen:
-        image = pixels[index]
-        for step in order[index]:
-            image = steps[step](image, float(factors[index, step]))
-        pixels[index] = image
+def _color_jitter(pixels: torch.Tensor, config: Augmentation, draw: _Draws) -> torch.Tensor:
+    """torchvision's ColorJitter, factors and order drawn per image, on a random share of the images.
+
+    The images are grouped by what comes next in their order, so that each adjustment runs on a batch.
+    """
+    chosen = (draw() < config.jitter_probability).nonzero().flatten()
+    factors = draw(4)[chosen] * 2 - 1  # (C, 4) in [-1, 1]
+    order = draw(4)[chosen].argsort(dim=1)  # (C, 4)
+    if len(chosen) == 0:
+        return pixels
+    jittered = pixels[chosen]
+    adjustments = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
+    neutral = (1.0, 1.0, 1.0, 0.0)
+    for turn in range(4):
+        for kind, adjust in enumerate(adjustments):
+            rows = (order[:, turn] == kind).nonzero().flatten()
+            if len(rows):
+                jittered[rows] = adjust(jittered[rows], neutral[kind] + config.jitter[kind] * factors[rows, kind])
+    pixels[chosen] = jittered
     return pixels
+
+
+def adjust_brightness(pixels: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """torchvision's adjust_brightness with a factor (N,) for each image; pixels (N, 3, H, W) in [0, 1]."""
+    return (pixels * factor.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def adjust_contrast(pixels: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """torchvision's adjust_contrast with a factor (N,) for each image: away from the image's mean grey."""
+    mean = tv.rgb_to_grayscale(pixels).mean(dim=(1, 2, 3), keepdim=True)
+    return torch.lerp(mean, pixels, factor.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def adjust_saturation(pixels: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """torchvision's adjust_saturation with a factor (N,) for each image: away from each pixel's grey."""
+    return torch.lerp(tv.rgb_to_grayscale(pixels), pixels, factor.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def adjust_hue(pixels: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """torchvision's adjust_hue with a shift (N,) in turns of the colour circle for each image.
+
+    Turning the hue keeps each pixel's largest channel v and its chroma c; channel k is then
+    v - c * clamp(min(t, 4 - t), 0, 1) with t = (hue * 6 + (5, 3, 1)[k]) mod 6 (HSV to RGB in one formula).
+    """
+    highest, lowest = pixels.amax(dim=1), pixels.amin(dim=1)  # (N, H, W)
+    chroma = highest - lowest
+    red, green, blue = pixels.unbind(dim=1)
+    divisor = chroma.clamp(min=1e-12)
+    sextant = torch.where(
+        highest == red,
+        (green - blue) / divisor,
+        torch.where(highest == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
+    )
+    sextant = sextant + 6 * shift.view(-1, 1, 1)
+    offsets = pixels.new_tensor((5.0, 3.0, 1.0)).view(1, 3, 1, 1)
+    turn = (sextant.unsqueeze(1) + offsets).remainder(6)  # (N, 3, H, W)
+    return highest.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(turn, 4 - turn).clamp(0, 1)

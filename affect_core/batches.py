@@ -11,16 +11,21 @@ import torch
 
 from affect_core.augment import Augmentation, augment, prepare
 from affect_core.corpora import Corpus
+from affect_core.distributed import Share, share_of
 from affect_core.labels import AffectLabels, AffectPrediction
 from affect_core.record import fingerprint
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (N, 3, size, size), normalised, and their labels, on one device."""
+    """A process's share of a batch: its images (n, 3, size, size), normalised, and the labels of the whole batch (N).
+
+    With one process n = N. A loss on the whole batch: `loss(batch.share.together(model(batch.images)), batch.labels)`.
+    """
 
     images: torch.Tensor
     labels: AffectLabels
+    share: Share
 
 
 class FaceBatches:
@@ -34,10 +39,11 @@ class FaceBatches:
         return len(self.corpus)
 
     def batch(self, rows: np.ndarray, generator: torch.Generator) -> Batch:
-        """The rows (n,) as a `Batch`; `generator` lives on the batches' device."""
-        pixels = torch.from_numpy(self.corpus.images[rows]).to(self.device)
+        """The rows (N,) as a `Batch`, of which this process prepares its share; `generator` lives on the same device."""
+        share = share_of(len(rows))
+        pixels = torch.from_numpy(self.corpus.images[rows[share.rows]]).to(self.device)
         labels = self.corpus.labels[rows].to(self.device)
-        return Batch(augment(pixels, self.augmentation, self.size, generator), labels)
+        return Batch(augment(pixels, self.augmentation, self.size, generator, share), labels, share)
 
 
 @torch.no_grad()

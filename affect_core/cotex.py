@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from affect_core.distributed import Share
 from affect_core.errors import AffectError
 from affect_core.labels import LSD_EXPRESSIONS, AffectPrediction
 from affect_core.mae import MAE
@@ -54,22 +55,27 @@ class CoTEX(nn.Module):
             for _ in range(config.views)
         )
 
-    def forward(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(
+        self, images: Tensor, generator: torch.Generator | None = None, share: Share | None = None
+    ) -> Tensor:
         """Normalised images (N, 3, H, W) -> logits (views, N, C).
 
         In training each view of each image sees its own random patches, drawn from `generator`; in eval mode all.
+        The images may be a process's `share` of a batch.
         """
-        ids_keep = self.draw_patches(images, generator)
+        ids_keep = self.draw_patches(images, generator, share)
         pairs = zip(self.views, ids_keep, strict=True)
         return torch.stack([view.head(view.features(images, ids)) for view, ids in pairs])
 
-    def draw_patches(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor | None]:
+    def draw_patches(
+        self, images: Tensor, generator: torch.Generator | None = None, share: Share | None = None
+    ) -> list[Tensor | None]:
         """ids_keep (N, K) for each view, independent of one another; None, meaning all patches, in eval mode."""
         vit = self.config.vit
         if not self.training or self.config.mask_ratio == 0:
             return [None] * len(self.views)
         keep = num_visible(vit.num_patches, self.config.mask_ratio)
-        noise = [random_noise(len(images), vit.num_patches, images.device, generator) for _ in self.views]
+        noise = [random_noise(len(images), vit.num_patches, images.device, generator, share) for _ in self.views]
         return [view_noise.argsort(dim=1, stable=True)[:, :keep] for view_noise in noise]
 
     def predict(self, images: Tensor) -> AffectPrediction:

@@ -6,10 +6,13 @@ Source: Wen et al., Distract Your Attention: Multi-head Cross Attention Network 
 
 from __future__ import annotations
 
+import copy
+import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock
 
 from affect_core.errors import AffectError
@@ -146,13 +149,15 @@ class FrozenPrior(nn.Module):
     """A network that never learns: eval mode whatever `.train()` says, no gradients, BatchNorm statistics untouched.
 
     The network is frozen in place, not copied. (The published EMMA puts its "frozen" CNN in train mode with the rest,
-    so that its statistics drift.)
+    so that its statistics drift.) It is run in its cheapest equal form: each BatchNorm folded into the convolution
+    before it (of a DAN; another network runs as it is), channels last.
     """
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model.requires_grad_(False)
         self.model.eval()
+        self._fast: tuple[tuple, nn.Module] | None = None  # in a tuple: no submodule, not in the state dict
 
     @property
     def config(self):
@@ -166,7 +171,31 @@ class FrozenPrior(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """What the wrapped model says in eval mode, detached: no gradient reaches the images either."""
-        return self.model(images)
+        if not isinstance(self.model, DAN):
+            return self.model(images)
+        return self._folded()(images.contiguous(memory_format=torch.channels_last))
+
+    def _folded(self) -> nn.Module:
+        """The folded copy, made anew whenever a weight of the wrapped DAN has changed or moved."""
+        tensors = itertools.chain(self.model.parameters(), self.model.buffers())
+        state = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+        if self._fast is None or self._fast[0] != state:
+            self._fast = state, fold_batchnorm(self.model).to(memory_format=torch.channels_last)
+        return self._fast[1]
+
+
+def fold_batchnorm(model: nn.Module) -> nn.Module:
+    """A copy of `model`, in eval mode, in which every Conv2d followed by a BatchNorm2d is one convolution.
+
+    "Followed" by order of registration, which in DAN is that of execution. Equal to the model up to rounding.
+    """
+    folded = copy.deepcopy(model).eval()
+    for module in list(folded.modules()):
+        for (name, first), (next_name, second) in itertools.pairwise(list(module.named_children())):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(first, second))
+                setattr(module, next_name, nn.Identity())
+    return folded
 
 
 def _resnet_stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from affect_core.dan import DAN
 from affect_core.errors import AffectError
+from affect_core.hardware import attention_layers, fused_attention
 
 
 @torch.no_grad()
@@ -27,13 +28,13 @@ def attention_matrices(model: nn.Module, images: Tensor, **options) -> Tensor:
     Entry [n, block, head, i, j] is how much token i gathers from token j. The model runs in eval mode and is left as
     it was found. Raises AffectError if it holds no timm attention, or several encoders.
     """
-    encoders = [module for module in model.modules() if hasattr(module, "blocks") and _attentions(module)]
+    encoders = [module for module in model.modules() if hasattr(module, "blocks") and attention_layers(module)]
     if len(encoders) != 1:
         raise AffectError(
             f"attention maps need a model with one ViT encoder; {type(model).__name__} holds {len(encoders)}."
         )
     collected: list[Tensor] = []
-    with _eval_mode(model), _unfused(_attentions(encoders[0]), collected):
+    with _eval_mode(model), _written_out(encoders[0], collected):
         model(images, **options)
     return torch.stack(collected, dim=1).float()  # (N, depth, heads, T, T)
 
@@ -194,27 +195,18 @@ def _side(patches: int) -> int:
     return side
 
 
-def _attentions(encoder: nn.Module) -> list[nn.Module]:
-    return [
-        block.attn for block in getattr(encoder, "blocks", ()) if hasattr(getattr(block, "attn", None), "fused_attn")
-    ]
-
-
 @contextmanager
-def _unfused(attentions: list[nn.Module], collected: list[Tensor]) -> Iterator[None]:
+def _written_out(encoder: nn.Module, collected: list[Tensor]) -> Iterator[None]:
     """timm's attention in its literal form, whose softmax passes through `attn_drop`, where it is collected."""
-    fused = [attention.fused_attn for attention in attentions]
+    layers = attention_layers(encoder)
     hooks = [
-        attention.attn_drop.register_forward_pre_hook(lambda _, inputs: collected.append(inputs[0]))
-        for attention in attentions
+        layer.attn_drop.register_forward_pre_hook(lambda _, inputs: collected.append(inputs[0])) for layer in layers
     ]
     try:
-        for attention in attentions:
-            attention.fused_attn = False
-        yield
+        with fused_attention(layers, False):
+            yield
     finally:
-        for attention, was_fused, hook in zip(attentions, fused, hooks, strict=True):
-            attention.fused_attn = was_fused
+        for hook in hooks:
             hook.remove()
 
 

@@ -6,6 +6,7 @@ the corpora use for "not annotated" (-1, -2, -5) are turned into masks when a fi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -133,7 +134,9 @@ class AffectPrediction:
 
     def numpy(self) -> AffectPrediction:
         """The same prediction as float32 numpy arrays."""
+        return self.map(lambda task: task if isinstance(task, np.ndarray) else task.detach().float().cpu().numpy())
+
+    def map(self, function: Callable[[Any], Any]) -> AffectPrediction:
+        """The prediction with `function` applied to every task that the model has."""
         tasks = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "vocabulary"}
-        as_numpy = {name: value if value is None or isinstance(value, np.ndarray)
-                    else value.detach().float().cpu().numpy() for name, value in tasks.items()}  # fmt: skip
-        return replace(self, **as_numpy)
+        return replace(self, **{name: function(task) for name, task in tasks.items() if task is not None})

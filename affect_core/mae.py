@@ -13,7 +13,9 @@ import torch
 from timm.layers import build_sincos2d_pos_embed
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from affect_core.distributed import Share
 from affect_core.vit import ViTConfig, ViTEncoder, num_visible, random_noise, take_patches
 
 
@@ -133,6 +135,39 @@ class MAE(nn.Module):
         prediction = self.decode(self.encoder(images, ids_keep), ids_restore)
         return MAEOutput(self.reconstruction_loss(images, prediction, mask), prediction, mask)
 
+    def training_loss(
+        self,
+        images: Tensor,
+        *,
+        noise: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        share: Share | None = None,
+    ) -> Tensor:
+        """The loss of `forward`, at the cost of the hidden patches alone: what pretraining minimises.
+
+        The decoder reads its tokens in shuffled order, visible ones first, each with the position of its patch; only
+        hidden ones are projected to pixels, and only hidden patches are normalised as targets. The images may be a
+        process's `share` of a batch; the loss is theirs alone.
+        """
+        if noise is None:
+            noise = random_noise(len(images), self.config.vit.num_patches, images.device, generator, share)
+        ids_keep, ids_restore, _ = self.random_masking(len(images), noise=noise)
+        ids_shuffle = ids_restore.argsort(dim=1)
+        keep = ids_keep.shape[1]
+        if keep == ids_shuffle.shape[1]:
+            return self(images, noise=noise).loss  # nothing hidden
+        tokens = self.decoder_embed(self.encoder(images, ids_keep))  # (N, 1 + K, decoder_width)
+        positions = take_patches(self.decoder_pos_embed[:, 1:].expand(len(images), -1, -1), ids_shuffle)
+        hidden = self.mask_token + positions[:, keep:]
+        class_token = tokens[:, :1] + self.decoder_pos_embed[:, :1]
+        tokens = torch.cat([class_token, tokens[:, 1:] + positions[:, :keep], hidden], dim=1)
+        decoded = self.decoder_blocks(tokens)[:, 1 + keep :]
+        prediction = self.decoder_pred(self.decoder_norm(decoded))  # (N, L - K, p*p*3)
+        target = take_patches(self.patchify(images.float()), ids_shuffle[:, keep:])
+        if self.config.norm_pix_loss:
+            target = _normalise_patches(target)
+        return F.mse_loss(prediction.float(), target)
+
     def decode(self, tokens: Tensor, ids_restore: Tensor) -> Tensor:
         """Visible tokens (N, 1 + K, D) -> prediction of every patch (N, L, p*p*3)."""
         tokens = self.decoder_embed(tokens)
@@ -148,8 +183,7 @@ class MAE(nn.Module):
         """Mean over hidden patches of the mean squared error of a patch, in float32; 0 if nothing is hidden."""
         target = self.patchify(images.float())
         if self.config.norm_pix_loss:
-            mean, std = _patch_statistics(target)
-            target = (target - mean) / std
+            target = _normalise_patches(target)
         error = (prediction.float() - target).square().mean(dim=-1)  # (N, L)
         return (error * mask).sum() / mask.sum().clamp(min=1)
 
@@ -210,3 +244,13 @@ def sincos_positions(grid_size: int, width: int) -> Tensor:
 def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each patch, (N, L, 1); variance with n - 1, plus 1e-6, as in the reference."""
     return patches.mean(dim=-1, keepdim=True), (patches.var(dim=-1, keepdim=True) + 1e-6).sqrt()
+
+
+def _normalise_patches(patches: Tensor) -> Tensor:
+    """(patches - mean) / std of `_patch_statistics`, by layer_norm, which is several times faster on a CPU.
+
+    layer_norm divides by sqrt(v + e) with v over n instead of n - 1; hence the factor and the smaller e.
+    """
+    n = patches.shape[-1]
+    share = (n - 1) / n
+    return F.layer_norm(patches, (n,), eps=1e-6 * share) * share**0.5

@@ -15,7 +15,8 @@ import torch
 
 PACKAGE = Path(__file__).parent
 TRAINING_MODULES = (
-    "augment", "batches", "cotex", "dan", "emma", "labels", "losses", "mae", "optim", "stages", "training", "vit",
+    "augment", "batches", "cotex", "dan", "distributed", "emma", "hardware", "labels", "losses", "mae", "optim",
+    "stages", "training", "vit",
 )  # fmt: skip
 """Modules whose source decides what a training run computes; editing one makes a finished run out of date."""
 

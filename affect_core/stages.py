@@ -56,7 +56,7 @@ def pretrain_mae(
     size = config.vit.image_size
 
     def loss(model: MAE, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"total": model(batch.images, generator=generator).loss}
+        return {"total": batch.share.mean(model.training_loss(batch.images, generator=generator, share=batch.share))}
 
     def evaluate(model: MAE) -> dict[str, float]:
         generator = torch.Generator().manual_seed(VALIDATION_NOISE_SEED)
@@ -96,8 +96,8 @@ def train_prior(
     def loss(model: DAN, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         known = batch.labels.expression, batch.labels.expression_valid
         if not model.config.auxiliary:
-            return {"total": expression_loss(model(batch.images), *known)}
-        logits, auxiliary = model.forward_with_auxiliary(batch.images)
+            return {"total": expression_loss(batch.share.together(model(batch.images)), *known)}
+        logits, auxiliary = map(batch.share.together, model.forward_with_auxiliary(batch.images))
         parts = {"expression": expression_loss(logits, *known), "auxiliary": expression_loss(auxiliary, *known)}
         return {"total": sum(parts.values()), **parts}
 
@@ -147,7 +147,8 @@ def train_emma(
     weights = positive_weights(known.action_units, known.action_units_valid)
 
     def loss(model: EMMA, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        return multitask_loss(model(batch.images), batch.labels, pos_weight=weights)
+        prediction = model(batch.images).map(batch.share.together)
+        return multitask_loss(prediction, batch.labels, pos_weight=weights)
 
     def evaluate(model: EMMA) -> dict[str, float]:
         return _numbers(mtl_score(predict_corpus(model, validation, size, device), validation.labels))
@@ -197,7 +198,7 @@ def train_cotex(
     size = config.vit.image_size
 
     def loss(model: CoTEX, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        logits = model(batch.images, generator)  # (views, N, C)
+        logits = batch.share.together(model(batch.images, generator, batch.share), dim=1)  # (views, N, C)
         return cotex_loss(logits, batch.labels.expression, batch.labels.expression_valid, js_weight=config.js_weight)
 
     def evaluate(model: CoTEX) -> dict[str, float]:

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +24,9 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from affect_core.checkpoints import load_weights, save_weights
+from affect_core.distributed import from_main, is_main, main_first, synchronised, world
 from affect_core.errors import AffectError
+from affect_core.hardware import fastest_attention, has_bf16
 from affect_core.optim import scaled_lr, set_learning_rate, warmup_cosine
 from affect_core.progress import Progress, no_progress
 from affect_core.record import code_fingerprint, environment_record, fingerprint, weights_fingerprint
@@ -36,6 +39,7 @@ class TrainConfig:
 
     epochs: int = 30
     batch_size: int = 100
+    """Images of a forward pass; of all processes together, if several train one model."""
     accumulation: int = 4
     """Batches whose gradients are averaged into one step."""
     base_learning_rate: float = 5e-4
@@ -93,14 +97,6 @@ class TrainRecord:
         return self.log[self.best_epoch - 1]
 
 
-def has_bf16(device: torch.device | str) -> bool:
-    """Whether the device multiplies bf16 matrices in hardware."""
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
-
-
 def fit(
     model: nn.Module,
     data: Batches,
@@ -126,27 +122,38 @@ def fit(
     is loaded instead of trained; one that was interrupted goes on; one that was made from other inputs is moved to
     `<directory>.previous`. In training the last incomplete batch of an epoch is left out, a different one each epoch.
 
+    Several processes (see `distributed`) train together: `batch_size` is then that of all of them, so their number
+    may change from one start to the next. The main one validates and writes.
+
     Raises AffectError if the loss is not finite (the last checkpoint is kept), or if there is no whole batch.
     """
     directory, device = Path(directory), torch.device(device)
     model.to(device)
     inputs = fingerprint(config, data.fingerprint, weights_fingerprint(model), code_fingerprint())
-    with exclusive(directory.parent / f".{directory.name}.lock", str(directory)):
-        record = _finished(directory, inputs, model)
+    with ExitStack() as held:
+        with main_first():
+            if is_main():
+                held.enter_context(exclusive(directory.parent / f".{directory.name}.lock", str(directory)))
+                _set_aside(directory, inputs)
+        record = _finished(directory, model)
         if record is None:
             loop = _Loop(model, data, loss, config, directory, groups, evaluate, monitor, device, inputs)
-            record = loop.run(progress)
+            record = loop.run(progress if is_main() else no_progress)
     model.eval()
     return record
 
 
-def _finished(directory: Path, inputs: str, model: nn.Module) -> TrainRecord | None:
-    """The record of a stage that is already done; sets aside what was made from other inputs."""
+def _set_aside(directory: Path, inputs: str) -> None:
+    """Move what was made from other inputs to `<directory>.previous`."""
     state = directory / "state.json"
     if state.exists() and read_json(state)["inputs"] != inputs:
         previous = directory.with_name(directory.name + ".previous")
         shutil.rmtree(previous, ignore_errors=True)
         directory.rename(previous)
+
+
+def _finished(directory: Path, model: nn.Module) -> TrainRecord | None:
+    """The record of a stage that is already done."""
     if not (directory / "record.json").exists():
         return None
     record = read_json(directory / "record.json")
@@ -171,7 +178,11 @@ class _Loop:
         self.total_steps = config.epochs * self.steps_per_epoch
         self.peak = scaled_lr(config.base_learning_rate, self.images_per_step)
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad]}]
-        self.optimizer = torch.optim.AdamW(groups, lr=self.peak, betas=config.betas, weight_decay=config.weight_decay)
+        self.world = world()[1]
+        self.loss_of_batch = synchronised(_LossOfBatch(model, loss))
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=self.peak, betas=config.betas, weight_decay=config.weight_decay, fused=True
+        )
         self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self.ema = ModelEmaV3(model, decay=config.ema_decay, use_warmup=True) if config.ema_decay else None
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and has_bf16(device))
@@ -180,7 +191,7 @@ class _Loop:
         self.sums: dict[str, float] = defaultdict(float)
         if (directory / "resume.pt").exists():
             self._restore()
-        else:
+        elif is_main():
             write_json(directory / "state.json", {"inputs": inputs})
             write_json(directory / "config.json", {"training": asdict(config), "model": self.model_config})
 
@@ -193,7 +204,11 @@ class _Loop:
         started = saved = time.monotonic()
         earlier = self.seconds
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), progress(self.total_steps, self.directory.name) as bar:
+        with (
+            torch.random.fork_rng(devices),
+            fastest_attention(self.model, self.device, self.bf16),
+            progress(self.total_steps, self.directory.name) as bar,
+        ):
             bar.skip(self.step)
             while self.step < self.total_steps:
                 self._train_step()
@@ -222,11 +237,12 @@ class _Loop:
         )  # fmt: skip
         set_learning_rate(self.optimizer, rate)
         micro_batches = np.array_split(rows, math.ceil(len(rows) / self.config.batch_size))
-        for micro in micro_batches:
+        for number, micro in enumerate(micro_batches, start=1):
             batch = self.data.batch(micro, generator)
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                parts = self.loss(self.model, batch, generator)
-            (parts["total"] / len(micro_batches)).backward()
+            with self._gradients_stay(number < len(micro_batches)):
+                with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+                    parts = self.loss_of_batch(batch, generator)
+                (parts["total"] * (self.world / len(micro_batches))).backward()
             for name, value in parts.items():
                 self.sums[name] += float(value.detach()) / len(micro_batches)
             self.last_total = float(parts["total"].detach())
@@ -245,32 +261,41 @@ class _Loop:
             self.ema.update(self.model, step=self.step)
         self.step += 1
 
+    def _gradients_stay(self, here: bool):
+        """Whether a backward pass leaves the other processes alone: all but the last of an accumulated step."""
+        return self.loss_of_batch.no_sync() if here and self.world > 1 else nullcontext()
+
     def _end_epoch(self) -> None:
         epoch = self.step // self.steps_per_epoch
         entry = {"epoch": epoch, "learning_rate": max(group["lr"] for group in self.optimizer.param_groups)}
         entry |= {f"train_{name}": value / self.steps_per_epoch for name, value in self.sums.items()}
         self.sums.clear()
         validated = epoch % self.config.validate_every == 0 or epoch == self.config.epochs
-        if self.evaluate is not None and validated:
+        if self.evaluate is not None and validated and is_main():
             self.kept_model.eval()
             with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                 entry |= {f"validation_{name}": float(value) for name, value in self.evaluate(self.kept_model).items()}
         entry["seconds"] = round(self.seconds, 2)
+        entry = from_main(entry)
         self.log.append(entry)
         if self.monitor is None or validated:
             self._keep_if_best(epoch, entry)
-        write_text(self.directory / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in self.log))
+        if is_main():
+            write_text(self.directory / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in self.log))
 
     def _keep_if_best(self, epoch: int, entry: dict) -> None:
         score = entry[f"validation_{self.monitor}"] if self.monitor else float(epoch)
         if score > self.best or math.isnan(score):  # while the score is undefined, the last epoch is kept
             self.best, self.best_epoch = -math.inf if math.isnan(score) else score, epoch
-            save_weights(self.directory / "best.safetensors", self.kept_model, entry)
+            if is_main():
+                save_weights(self.directory / "best.safetensors", self.kept_model, entry)
 
     def _shown_score(self) -> dict[str, float]:
         return {self.monitor: self.best} if self.best_epoch and self.monitor else {}
 
     def _save_resume(self) -> None:
+        if not is_main():
+            return
         state = {
             "step": self.step, "seconds": self.seconds, "best": self.best, "best_epoch": self.best_epoch,
             "log": self.log, "sums": dict(self.sums), "model": self.model.state_dict(),
@@ -290,6 +315,13 @@ class _Loop:
         self.sums.update(state["sums"])
 
     def _finish(self) -> TrainRecord:
+        with main_first():
+            if is_main():
+                self._write_record()
+        load_weights(self.directory / "best.safetensors", self.model)
+        return TrainRecord(self.directory, self.log, self.best_epoch, self.seconds, reused=False)
+
+    def _write_record(self) -> None:
         save_weights(self.directory / "last.safetensors", self.kept_model, self.log[-1])
         record = {
             "inputs": self.inputs, "training": asdict(self.config), "model": self.model_config,
@@ -299,5 +331,14 @@ class _Loop:
         }  # fmt: skip
         write_json(self.directory / "record.json", record)
         (self.directory / "resume.pt").unlink(missing_ok=True)
-        load_weights(self.directory / "best.safetensors", self.model)
-        return TrainRecord(self.directory, self.log, self.best_epoch, self.seconds, reused=False)
+
+
+class _LossOfBatch(nn.Module):
+    """The loss as a module, which is what DDP wraps: it may call any method of the model."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[nn.Module, Any, torch.Generator], dict[str, torch.Tensor]]):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Any, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        return self.loss(self.model, batch, generator)

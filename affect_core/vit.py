@@ -16,6 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from affect_core.distributed import Share
 from affect_core.errors import AffectError
 
 
@@ -160,14 +161,23 @@ def num_visible(num_patches: int, mask_ratio: float) -> int:
     return max(1, math.floor(num_patches * (1 - mask_ratio) + 1e-6))  # 1e-6: 10 * (1 - 0.9) is 0.9999... in floats
 
 
-def random_noise(n: int, num_patches: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+def random_noise(
+    n: int,
+    num_patches: int,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+    share: Share | None = None,
+) -> Tensor:
     """(n, L) uniform noise that decides which patches an image shows, drawn on the generator's device (default CPU).
+
+    The n images may be a process's `share` of a batch: each gets the noise it would get in the whole batch.
 
     timm's PatchDropout draws from the global generator of the images' device and does not say what it kept. Ours takes
     a generator, so that two views are independent yet a training run can be repeated bit for bit on any device.
     """
     drawn_on = torch.device("cpu") if generator is None else generator.device
-    return torch.rand(n, num_patches, generator=generator, device=drawn_on).to(device)
+    share = share or Share(n)
+    return torch.rand(share.total, num_patches, generator=generator, device=drawn_on)[share.rows].to(device)
 
 
 def take_patches(patches: Tensor, ids: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,19 @@ from affect_core.bootstrap import mtl_bootstrap
 from affect_core.cotex import CoTEX
 from affect_core.dan import DAN
 from affect_core.emma import EMMA
+from affect_core.hardware import fastest_attention, has_bf16
 from affect_core.labels import AffectLabels, AffectPrediction
 from affect_core.losses import cotex_loss, multitask_loss
-from affect_core.mae import MAE
-from affect_core.profiles import Profile
+from affect_core.mae import MAE, MAEConfig
+from affect_core.profiles import Profile, load_profile
 from affect_core.synthetic.degradation import degrade
 from affect_core.synthetic.embedded_corpus import EmbeddedCorpusConfig, write_embedded_corpus
 from affect_core.synthetic.people import sample_person
 from affect_core.synthetic.renderer import render
 from affect_core.synthetic.scene import sample_scene
+from benchmarks.ceilings import ceilings, counted_gflop
+from benchmarks.peers import LightlyMAE, TransformersMAE
+from benchmarks.plain import PlainFaces, endless, plain_cotex_loss, write_faces
 from benchmarks.timing import rates, ratios
 
 
@@ -78,37 +83,108 @@ def input_pipeline(profile: Profile) -> dict:
     return ratios(measured, "PIL and torchvision")
 
 
-def training_steps(profile: Profile) -> dict:
-    """Images a second of a whole training step of each stage, fp32 and bf16 autocast, batch 64."""
-    size, batch = profile.vit.image_size, 64
-    images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
-    labels = AffectLabels.missing(batch).to("cpu")
-    labels.valence_arousal_valid[:], labels.action_units_valid[:], labels.expression_valid[:] = True, True, True
-    classes, known = torch.arange(batch) % len(profile.cotex.vocabulary), labels.expression_valid
-    stages = {
-        "MAE": (MAE(profile.mae), lambda model: model(images).loss),
-        "prior": (DAN(profile.prior), lambda model: model(images).float().square().mean()),
-        "EMMA": (EMMA(profile.emma, DAN(profile.prior)), lambda model: multitask_loss(model(images), labels)["total"]),
-        "CoTEX": (CoTEX(profile.cotex), lambda model: cotex_loss(model(images), classes, known)["total"]),
-    }  # fmt: skip
+def mae_steps(profile: Profile) -> dict:
+    """Images a second of a MAE training step: ours and two other packages', at the profile's size and ViT-B/16."""
     return {
-        name: ratios(
-            rates({"fp32": (_step(model, loss, False), batch), "bf16": (_step(model, loss, True), batch)}), "fp32"
-        )
-        for name, (model, loss) in stages.items()
+        f"{profile.name} size": _mae_step(profile.mae, batch=64, rounds=9),
+        "ViT-B/16 at 224 px": _mae_step(load_profile("gpu").mae, batch=16, rounds=3),
     }
 
 
-def _step(model: nn.Module, loss, bf16: bool):
+def _mae_step(config: MAEConfig, batch: int, rounds: int) -> dict:
+    size = config.vit.image_size
+    images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
+    ours, transformers, lightly = MAE(config), TransformersMAE(config), LightlyMAE(config)
+    bf16 = has_bf16("cpu")
+    alternatives = {"ours": (_our_step(ours, lambda: ours.training_loss(images), bf16), batch)}
+    for name, peer in (("transformers", transformers), ("lightly", lightly)):
+        for precision in (False, True):
+            label = f"{name}, {'bf16 autocast' if precision else 'fp32'}"
+            alternatives[label] = (_plain_step(peer, lambda peer=peer: peer(images), precision), batch)
+    measured = rates(alternatives, rounds)
+    peers = {precision: max(rate for name, rate in measured.items() if name.endswith(precision))
+             for precision in ("fp32", "bf16 autocast")}  # fmt: skip
+    gflop = counted_gflop(_plain_step(ours, lambda: ours.training_loss(images), False)) / batch
+    bound = ceilings()["bf16 matrix product, GFLOP/s"] / gflop
+    return {
+        "batch": batch, "images per second": {name: round(rate, 2) for name, rate in measured.items()},
+        "times the faster peer, fp32": round(measured["ours"] / peers["fp32"], 2),
+        "times the faster peer, bf16 autocast": round(measured["ours"] / peers["bf16 autocast"], 2),
+        "GFLOP per image": round(gflop, 3), "bound, images per second": round(bound, 2),
+        "share of the bound": round(measured["ours"] / bound, 2),
+    }  # fmt: skip
+
+
+def finetuning_steps(profile: Profile) -> dict:
+    """Images a second of EMMA's and CoTEX's training, loading included, against plain loops (`plain.py`)."""
+    return {
+        f"{profile.name} size": _finetuning(profile, batch=64, rounds=9),
+        "ViT-B/16 at 224 px": _finetuning(load_profile("gpu"), batch=8, rounds=3),
+    }
+
+
+def _finetuning(profile: Profile, batch: int, rounds: int) -> dict:
+    size, rng, generator = profile.vit.image_size, np.random.default_rng(0), torch.Generator().manual_seed(0)
+    labels = AffectLabels.missing(batch).to("cpu")
+    labels.valence_arousal_valid[:], labels.action_units_valid[:], labels.expression_valid[:] = True, True, True
+    cotex_config = replace(profile.cotex, mask_ratio=0.75)
+    classes, known = torch.arange(batch) % len(cotex_config.vocabulary), labels.expression_valid
+    bf16 = has_bf16("cpu")
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = write_faces(Path(folder), 16 * batch, size)
+        plain_loader = endless(PlainFaces(Path(folder), size), batch)
+        augmentation = Augmentation(enlarge=1.04, jitter_probability=0.2)
+
+        def prepared() -> torch.Tensor:
+            rows = rng.integers(0, len(store), batch)
+            return augment(torch.from_numpy(store[rows]), augmentation, size, generator)
+
+        plain_emma, emma = (EMMA(profile.emma, DAN(profile.prior)) for _ in range(2))
+        measured = rates({
+            "plain": (_plain_step(plain_emma, lambda: multitask_loss(plain_emma(next(plain_loader)), labels)["total"],
+                                  False), batch),
+            "ours": (_our_step(emma, lambda: multitask_loss(emma(prepared()), labels)["total"], bf16), batch),
+        }, rounds)  # fmt: skip
+        results["EMMA"] = ratios(measured, "plain")
+        plain_cotex, cotex = CoTEX(cotex_config), CoTEX(cotex_config)
+        measured = rates({
+            "plain": (_plain_step(plain_cotex, lambda: plain_cotex_loss(plain_cotex, next(plain_loader), classes),
+                                  False), batch),
+            "ours": (_our_step(cotex, lambda: cotex_loss(cotex(prepared(), generator), classes, known,
+                                                         cotex_config.js_weight)["total"], bf16), batch),
+        }, rounds)  # fmt: skip
+        results["CoTEX, mask ratio 0.75"] = ratios(measured, "plain")
+    return results
+
+
+def _plain_step(model: nn.Module, loss, bf16: bool):
+    """A step as in any tutorial: autocast or not, AdamW as it comes."""
     optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad])
     model.train()
 
     def step() -> None:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            value = loss(model)
+            value = loss()
         value.backward()
         optimizer.step()
         optimizer.zero_grad()
+
+    return step
+
+
+def _our_step(model: nn.Module, loss, bf16: bool):
+    """A step as `training.fit` does it."""
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=True)
+    model.train()
+
+    def step() -> None:
+        with fastest_attention(model, torch.device("cpu"), bf16):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+                value = loss()
+            value.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     return step
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as tv
 
+from affect_core import augment as batched
 from affect_core.augment import Augmentation, augment, denormalize, normalize, prepare
 
 NOTHING = Augmentation(enlarge=1.0, flip=False)
@@ -91,3 +93,18 @@ def test_grayscale_has_equal_channels():
 def test_wrong_input_is_refused():
     with pytest.raises(ValueError, match="uint8"):
         prepare(torch.zeros(1, 8, 8, 3), 8)
+
+
+@pytest.mark.parametrize("name, factors", [
+    ("brightness", (0.0, 0.6, 1.0, 1.4)), ("contrast", (0.0, 0.6, 1.0, 1.4)), ("saturation", (0.0, 0.6, 1.0, 1.4)),
+    ("hue", (-0.5, -0.1, 0.0, 0.1)),
+])  # fmt: skip
+def test_batched_adjustments_equal_torchvisions_image_by_image(name, factors):
+    pixels = torch.rand(4, 3, 9, 9, generator=generator())
+    pixels[0, :, 0, 0] = 0.4  # grey
+    pixels[1, :, 0, 0] = torch.tensor([0.7, 0.7, 0.2])  # two equal maxima
+    ours = getattr(batched, f"adjust_{name}")(pixels, torch.tensor(factors))
+    theirs = torch.stack([
+        getattr(tv, f"adjust_{name}")(one, value) for one, value in zip(pixels, factors, strict=True)
+    ])  # fmt: skip
+    torch.testing.assert_close(ours, theirs, atol=2e-6, rtol=0)

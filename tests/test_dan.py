@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from affect_core.dan import DAN, DANConfig, FrozenPrior, SpatialAttention
+from affect_core.dan import DAN, DANConfig, FrozenPrior, SpatialAttention, fold_batchnorm
 from affect_core.errors import AffectError
 
 SMALL = DANConfig(width=8, num_heads=2)
@@ -77,10 +77,27 @@ def test_frozen_batch_norm_survives_a_training_loop(images):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model[0].state_dict().items())
 
 
+def test_folding_leaves_no_batch_norm_2d_and_the_model_alone(images):
+    dan = DAN(SMALL).eval()
+    before = {name: tensor.clone() for name, tensor in dan.state_dict().items()}
+    folded = fold_batchnorm(dan)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    torch.testing.assert_close(folded(images), dan(images), atol=1e-5, rtol=1e-4)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in dan.state_dict().items())
+
+
+def test_the_prior_follows_weights_that_are_loaded_later(images):
+    prior, other = FrozenPrior(DAN(SMALL)), DAN(SMALL).eval()
+    prior(images)
+    prior.model.load_state_dict(other.state_dict())
+    torch.testing.assert_close(prior(images), other(images), atol=1e-5, rtol=1e-4)
+    assert all(name.startswith("model.") for name in prior.state_dict())
+
+
 def test_frozen_prior_says_what_the_model_says_in_eval_mode(images):
     torch.manual_seed(0)
     dan = DAN(SMALL)
-    assert torch.equal(FrozenPrior(copy.deepcopy(dan)).train()(images), dan.eval()(images))
+    torch.testing.assert_close(FrozenPrior(copy.deepcopy(dan)).train()(images), dan.eval()(images), atol=1e-5, rtol=1e-4)
 
 
 def test_with_an_auxiliary_classifier_the_trunk_learns_from_it_alone():

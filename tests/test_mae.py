@@ -76,6 +76,26 @@ def test_loss_is_the_mean_squared_error_of_hidden_patches(mae, images):
     torch.testing.assert_close(output.loss, expected)
 
 
+@pytest.mark.parametrize("norm_pix_loss", [False, True])
+@pytest.mark.parametrize("mask_ratio", [0.25, 0.75])
+def test_the_training_loss_is_the_loss_and_has_its_gradients(images, norm_pix_loss, mask_ratio):
+    torch.manual_seed(0)
+    mae = MAE(replace(CONFIG, norm_pix_loss=norm_pix_loss, mask_ratio=mask_ratio))
+    noise = torch.rand(3, 16, generator=generator())
+    results = []
+    for loss in (mae(images, noise=noise).loss, mae.training_loss(images, noise=noise)):
+        mae.zero_grad()
+        loss.backward()
+        results.append([loss.detach(), *(p.grad.clone() for p in mae.parameters() if p.requires_grad)])
+    for literal, fast in zip(*results, strict=True):
+        torch.testing.assert_close(fast, literal, rtol=1e-4, atol=1e-6)
+
+
+def test_the_training_loss_of_nothing_hidden_is_zero(images):
+    torch.manual_seed(0)
+    assert MAE(replace(CONFIG, mask_ratio=0.0)).training_loss(images, generator=generator()) == 0
+
+
 def test_nothing_hidden_is_loss_zero(mae, images):
     assert mae(images, mask_ratio=0.0, generator=generator()).loss == 0
 

@@ -1,0 +1,71 @@
+"""Train stages of a run with any number of processes, on one machine or many; the notebooks then find them done.
+
+    accelerate launch --num_processes 8 -m affect_core.train mae prior emma cotex --profile gpu --corpus-root /data
+    accelerate launch --cpu --num_processes 2 -m affect_core.train mae --profile smoke --run-dir runs/smoke
+
+The parameters are those of the notebooks. Without `accelerate launch` one process does all. `batch_size` of a profile
+is that of all processes together; see `distributed` for what they share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from datetime import timedelta
+
+from affect_core.distributed import is_main, main_first
+from affect_core.errors import AffectError
+from affect_core.progress import no_progress
+from affect_core.workbook import Workbook, open_workbook
+
+STAGES = {"mae": ("faces",), "prior": ("affectnet",), "emma": ("abaw4",), "cotex": ("lsd",)}
+"""The stages, and the corpora that each reads."""
+
+
+def train_stage(book: Workbook, stage: str):
+    """Train a stage ("mae", "prior", "emma", "cotex") of a run, or load it: (model, TrainRecord)."""
+    methods = {"mae": book.pretrain_mae, "prior": book.train_prior, "emma": book.train_emma, "cotex": book.train_cotex}
+    for corpus in STAGES[stage]:
+        with main_first():  # the main process renders and decodes, the others find it done
+            book.corpus(corpus)
+    return methods[stage]()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status: 0, or 1 after an error, said in a sentence."""
+    parser = argparse.ArgumentParser(prog="affect_core.train", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("stages", nargs="+", choices=list(STAGES))
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--corpus-root", default="")
+    parser.add_argument("--run-dir", default="")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    device = _join_processes()
+    try:
+        with main_first():
+            book = open_workbook(options.profile, options.corpus_root, options.run_dir, options.seed)
+        book = replace(book, device=device or book.device, progress=book.progress if is_main() else no_progress)
+        for stage in options.stages:
+            record = train_stage(book, stage)[1]
+            if is_main():
+                sys.stdout.write(f"{stage}: {record.seconds:.0f} s, kept epoch {record.best_epoch}: {record.best}\n")
+    except AffectError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _join_processes():
+    """The device of this process among those that `accelerate launch` started; None if there is no accelerate."""
+    try:
+        from accelerate import Accelerator, InitProcessGroupKwargs
+    except ImportError:
+        return None
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=24))  # others wait while the main process renders
+    return Accelerator(kwargs_handlers=[patience]).device
+
+
+if __name__ == "__main__":
+    sys.exit(main())

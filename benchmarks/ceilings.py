@@ -1,0 +1,37 @@
+"""What the machine could do at best: matrix products and memory copies, and the bound they put on a training step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def ceilings(side: int = 2048, copy_megabytes: int = 256) -> dict:
+    """Measured rates of this machine: square matrix products in fp32 and bf16, GFLOP/s; memory copy, GB/s."""
+    rates = {}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
+        rates[f"{name} matrix product, GFLOP/s"] = round(2 * side**3 / _best_seconds(lambda a=a, b=b: a @ b) / 1e9, 1)
+    source = torch.zeros(copy_megabytes * 2**18)
+    target = torch.empty_like(source)
+    rates["memory copy, GB/s"] = round(copy_megabytes * 2**20 / _best_seconds(lambda: target.copy_(source)) / 1e9, 1)
+    return rates
+
+
+def counted_gflop(step: Callable[[], object]) -> float:
+    """Floating-point operations of one call, in 10^9: matrix products, convolutions and attention, both passes."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops() / 1e9
+
+
+def _best_seconds(function: Callable[[], object], rounds: int = 12) -> float:
+    seconds = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
