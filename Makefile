@@ -1,7 +1,8 @@
 # make run    set up, then render the embedded corpus, train, co-train and report   (runs/<NAME>/index.html)
 # make test   set up, then run every test
 # make lab    set up, then open JupyterLab on the notebooks
-# make bench  set up, then measure speed and memory
+# make bench  set up, install the peers, then measure speed
+# make results  tables and figures of results/, from its stored cells; nothing is trained
 # make clean  remove the environment and the caches; `runs/` and `data/` stay
 #
 # make run PROFILE=smoke|laptop|gpu|mine.toml CORPUS=folder-of-real-corpora NAME=name-of-the-run SEED=0
@@ -14,7 +15,7 @@ SEED    ?= 0
 VENV    := .venv
 BIN     := $(VENV)/bin
 
-.PHONY: run test lab bench clean setup
+.PHONY: run test lab bench results clean setup
 .DEFAULT_GOAL := run
 
 setup: $(VENV)/.installed
@@ -37,7 +38,11 @@ lab: setup
 	@$(BIN)/jupyter lab notebooks
 
 bench: setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(BIN)/python -m benchmarks
+
+results: setup
+	@$(BIN)/python -m affect_core.evidence tables
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .coverage* htmlcov

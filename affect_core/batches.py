@@ -39,7 +39,7 @@ class FaceBatches:
         return len(self.corpus)
 
     def batch(self, rows: np.ndarray, generator: torch.Generator) -> Batch:
-        """The rows (N,) as a `Batch`, of which this process prepares its share; `generator` lives on the same device."""
+        """The rows (N,) as a `Batch`, of which this process prepares its share; `generator` lives on its device."""
         share = share_of(len(rows))
         pixels = torch.from_numpy(self.corpus.images[rows[share.rows]]).to(self.device)
         labels = self.corpus.labels[rows].to(self.device)

@@ -103,6 +103,26 @@ def action_unit_bootstrap(
     return [_interval(float(estimate[0, unit]), values[:, unit], level) for unit in range(len(ACTION_UNITS))]
 
 
+def resampled_scores(
+    prediction: AffectPrediction, labels: AffectLabels, groups, *, resamples: int = 2000, seed: int = 0
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Scores on all frames, and on each resample of the groups {name: (resamples,)}; action units cut at 0.5.
+
+    Two predictions for the same frames are resampled alike, so that differences of the arrays are paired. Names as in
+    `mtl_bootstrap`, or "expression_f1" alone for a prediction that has no other task.
+    """
+    num_classes = len(labels.vocabulary)
+    if prediction.valence_arousal is None:
+        whole, resampled = _sums(_expression_columns(prediction, labels), groups, resamples, seed)
+        estimate, values = (_f1_from_sums(sums, num_classes).mean(axis=1) for sums in (whole, resampled))
+        return {"expression_f1": float(estimate[0])}, {"expression_f1": values}
+    columns = (_moment_columns(prediction, labels), _expression_columns(prediction, labels),
+               _action_unit_columns(prediction, labels, None))  # fmt: skip
+    whole, resampled = _sums(np.concatenate(columns, axis=1), groups, resamples, seed)
+    estimate = {name: float(value[0]) for name, value in _scores_from_sums(whole, num_classes).items()}
+    return estimate, _scores_from_sums(resampled, num_classes)
+
+
 def _sums(columns: np.ndarray, groups, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Sums of the frames' columns (N, K): over all frames (1, K), and over each resample of groups (resamples, K)."""
     rows_of_group, draws = _groups_and_draws(groups, resamples, seed)

@@ -145,14 +145,16 @@ class MAE(nn.Module):
     ) -> Tensor:
         """The loss of `forward`, at the cost of the hidden patches alone: what pretraining minimises.
 
-        The decoder reads its tokens in shuffled order, visible ones first, each with the position of its patch; only
-        hidden ones are projected to pixels, and only hidden patches are normalised as targets. The images may be a
+        The decoder reads its tokens in shuffled order, visible ones first, each with the position of its patch; its last
+        block answers for hidden ones only, and only hidden patches are normalised as targets. The images may be a
         process's `share` of a batch; the loss is theirs alone.
         """
         if noise is None:
             noise = random_noise(len(images), self.config.vit.num_patches, images.device, generator, share)
         ids_keep, ids_restore, _ = self.random_masking(len(images), noise=noise)
-        ids_shuffle = ids_restore.argsort(dim=1)
+        ids_shuffle = torch.empty_like(ids_restore).scatter_(
+            1, ids_restore, torch.arange(ids_restore.shape[1], device=ids_restore.device).expand_as(ids_restore)
+        )  # the inverse permutation
         keep = ids_keep.shape[1]
         if keep == ids_shuffle.shape[1]:
             return self(images, noise=noise).loss  # nothing hidden
@@ -161,7 +163,8 @@ class MAE(nn.Module):
         hidden = self.mask_token + positions[:, keep:]
         class_token = tokens[:, :1] + self.decoder_pos_embed[:, :1]
         tokens = torch.cat([class_token, tokens[:, 1:] + positions[:, :keep], hidden], dim=1)
-        decoded = self.decoder_blocks(tokens)[:, 1 + keep :]
+        tokens = self.decoder_blocks[:-1](tokens)
+        decoded = _end_of_block(self.decoder_blocks[-1], tokens, 1 + keep)
         prediction = self.decoder_pred(self.decoder_norm(decoded))  # (N, L - K, p*p*3)
         target = take_patches(self.patchify(images.float()), ids_shuffle[:, keep:])
         if self.config.norm_pix_loss:
@@ -239,6 +242,24 @@ def sincos_positions(grid_size: int, width: int) -> Tensor:
     row_then_column = build_sincos2d_pos_embed([grid_size, grid_size], dim=width, interleave_sin_cos=True)  # (L, width)
     positions = row_then_column.roll(width // 2, dims=1)
     return torch.cat([torch.zeros(1, width), positions]).unsqueeze(0)
+
+
+def _end_of_block(block: Block, tokens: Tensor, start: int) -> Tensor:
+    """What timm's `block` gives for tokens[:, start:], (N, T - start, D): they look at all, the others at nothing."""
+    attention, asking = block.attn, tokens[:, start:]
+    n, count, width = asking.shape
+    normed = block.norm1(tokens)
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    query = F.linear(normed[:, start:], weight[:width], bias[:width])
+    key, value = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)
+    query, key, value = (part.reshape(n, -1, attention.num_heads, attention.head_dim).transpose(1, 2)
+                         for part in (query, key, value))  # fmt: skip
+    if attention.fused_attn:
+        gathered = F.scaled_dot_product_attention(query, key, value)
+    else:
+        gathered = ((query * attention.scale) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
+    asking = asking + attention.proj(gathered.transpose(1, 2).reshape(n, count, width))
+    return asking + block.mlp(block.norm2(asking))
 
 
 def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:

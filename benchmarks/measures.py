@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 import time
 from dataclasses import replace
@@ -10,9 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
-from torchvision.transforms import v2
 
 from affect_core.augment import Augmentation, augment
 from affect_core.bootstrap import mtl_bootstrap
@@ -61,26 +58,27 @@ def rendering_in_one_process(profile: Profile) -> dict:
 
 
 def input_pipeline(profile: Profile) -> dict:
-    """A batch of 128 augmented images: decoded one by one with PIL and torchvision, or from the store, batched."""
-    size = profile.vit.image_size
-    pixels = np.random.default_rng(0).integers(0, 256, (128, size, size, 3), dtype=np.uint8)
-    files = []
-    for image in pixels:
-        buffer = io.BytesIO()
-        Image.fromarray(image).save(buffer, "JPEG", quality=95)
-        files.append(buffer.getvalue())
-    one_by_one = v2.Compose([
-        v2.Resize(round(1.04 * size)), v2.RandomCrop(size), v2.RandomHorizontalFlip(),
-        v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], 0.2), v2.ToImage(), v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    ])  # fmt: skip
-    generator, store = torch.Generator().manual_seed(0), torch.from_numpy(pixels)
+    """Augmented training images a second: a DataLoader of 2 workers with PIL and torchvision, or our store, batched."""
+    return {f"{size} px": _input_pipeline(size, batch) for size, batch in ((profile.vit.image_size, 128), (224, 32))}
+
+
+def _input_pipeline(size: int, batch: int) -> dict:
+    generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
     config = Augmentation(enlarge=1.04, jitter_probability=0.2)
-    measured = rates({
-        "PIL and torchvision": (lambda: torch.stack([one_by_one(Image.open(io.BytesIO(f))) for f in files]), 128),
-        "store and batched": (lambda: augment(store, config, size, generator), 128),
-    })  # fmt: skip
-    return ratios(measured, "PIL and torchvision")
+    with tempfile.TemporaryDirectory() as folder:
+        store = write_faces(Path(folder), 8 * batch, size)
+        loader = endless(PlainFaces(Path(folder), size), batch)
+
+        def plain() -> None:  # long enough that what the workers had ready does not count
+            for _ in range(8):
+                next(loader)
+
+        def ours() -> None:
+            for _ in range(8):
+                augment(torch.from_numpy(store[rng.integers(0, len(store), batch)]), config, size, generator)
+
+        measured = rates({"PIL, torchvision, DataLoader": (plain, 8 * batch), "store, batched": (ours, 8 * batch)})
+    return ratios(measured, "PIL, torchvision, DataLoader")
 
 
 def mae_steps(profile: Profile) -> dict:

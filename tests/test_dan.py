@@ -97,7 +97,8 @@ def test_the_prior_follows_weights_that_are_loaded_later(images):
 def test_frozen_prior_says_what_the_model_says_in_eval_mode(images):
     torch.manual_seed(0)
     dan = DAN(SMALL)
-    torch.testing.assert_close(FrozenPrior(copy.deepcopy(dan)).train()(images), dan.eval()(images), atol=1e-5, rtol=1e-4)
+    frozen = FrozenPrior(copy.deepcopy(dan)).train()
+    torch.testing.assert_close(frozen(images), dan.eval()(images), atol=1e-5, rtol=1e-4)
 
 
 def test_with_an_auxiliary_classifier_the_trunk_learns_from_it_alone():

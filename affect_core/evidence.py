@@ -1,0 +1,309 @@
+"""The paper's four ideas as experiments with seeds and intervals: what is compared, one training after another.
+
+    python -m affect_core.evidence train --run-dir runs/laptop     trains what is missing in results/, cell by cell
+    python -m affect_core.evidence train --cluster slurm           the same as jobs of a cluster (submitit)
+    python -m affect_core.evidence tables                          tables and figures of the stored cells (make results)
+
+A cell is one training of one setting with one seed. What it leaves under `results/cells/` (scores, configuration,
+machine, and its answers on the validation set) is enough to redo every table; nothing is ever trained to read one.
+
+Designs. All cells fine-tune on a share of the labels of the profile's corpora and see the same number of images; the
+seed draws the labelled subset (whole videos for EMMA), the heads, the order and the masks. The last epoch counts. MAE
+and prior are those of the run: one pretraining of each, so intervals do not cover another pretraining.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from affect_core.batches import predict_corpus
+from affect_core.corpora import Corpus
+from affect_core.errors import AffectError
+from affect_core.labels import AffectPrediction
+from affect_core.metrics import lsd_score, mtl_score
+from affect_core.record import environment_record, fingerprint
+from affect_core.stages import train_cotex, train_emma
+from affect_core.storage import atomic_path, read_json, write_json
+from affect_core.workbook import Workbook, open_workbook, project_root
+
+IMAGES_SEEN = {"emma": 12_000, "cotex": 12_000}
+"""Images that pass through a model in one training, whatever the share of labels: epochs = images seen / images."""
+
+MAIN_SEEDS, OTHER_SEEDS = 5, 3
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One configuration. `changes` replaces fields of the stage's config of the profile."""
+
+    stage: str
+    """"emma" or "cotex"."""
+    start: str = "MAE"
+    """"MAE" or "random"."""
+    labels: float = 0.1
+    """Share of the training labels."""
+    changes: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """A file name that says it all."""
+        parts = [self.stage, self.start, f"{self.labels:.0%}", *(f"{name} {value}" for name, value in self.changes)]
+        return "-".join("".join(letter if letter.isalnum() or letter in "._" else "_" for letter in part)
+                        for part in parts).replace("%", "").lower()  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The paper's setting against alternatives: one question, judged by one score."""
+
+    claim: str
+    question: str
+    metric: str
+    paper: tuple[str, Setting]
+    """Its name and configuration."""
+    others: dict[str, Setting] = field(hash=False)
+    main: tuple[str, ...] = ()
+    """Alternatives of the main comparison, which get `MAIN_SEEDS`; the rest gets `OTHER_SEEDS`."""
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """All settings by name, the paper's first."""
+        return dict([self.paper]) | self.others
+
+    def seeds_of(self, name: str) -> int:
+        """How many seeds a setting gets."""
+        return MAIN_SEEDS if name == self.paper[0] or name in self.main else OTHER_SEEDS
+
+
+def _emma(**changes) -> Setting:
+    return Setting("emma", changes=tuple(changes.items()))
+
+
+def _cotex(**changes) -> Setting:
+    return Setting("cotex", changes=tuple({"views": 2, "mask_ratio": 0.5, "js_weight": 10.0, **changes}.items()))
+
+
+def _mae_against_random(stage: str, labels: float, metric: str, main: bool) -> Comparison:
+    base = replace(_emma() if stage == "emma" else _cotex(), labels=labels)
+    name = {"emma": "EMMA", "cotex": "CoTEX"}[stage]
+    return Comparison("1 MAE prior", f"{name}, {labels:.0%} of the labels: start from MAE or from random weights?",
+                      metric, ("MAE", base), {"random": replace(base, start="random")},
+                      ("random",) if main else ())  # fmt: skip
+
+
+COMPARISONS = (
+    _mae_against_random("emma", 0.1, "p_mtl", True),
+    _mae_against_random("cotex", 0.1, "expression_f1", True),
+    Comparison(
+        "2 scores feed VA", "What should valence and arousal be regressed from?", "valence_arousal_ccc",
+        ("both scores", _emma()),
+        {
+            "ViT features": _emma(va_source="vit_features"),
+            "ViT scores": _emma(va_source="vit_scores"),
+            "CNN scores": _emma(va_source="cnn_scores"),
+            "both scores, gradient stopped": _emma(va_source="both_scores_detached"),
+        },
+        ("ViT features",),
+    ),
+    Comparison(
+        "3 masked views", "One view or two, pulled together or not?", "expression_f1",
+        ("two views, JS", _cotex()),
+        {
+            "one view": _cotex(views=1),
+            "one view, nothing hidden": _cotex(views=1, mask_ratio=0.0),
+            "two views, no JS": _cotex(js_weight=0.0),
+            "three views, JS": _cotex(views=3),
+        },
+        ("one view", "two views, no JS"),
+    ),
+    Comparison(
+        "3 masked views", "How strong should the divergence be? (weight; the laptop profile's is 10)", "expression_f1",
+        ("10", _cotex()),
+        {"0": _cotex(js_weight=0.0), "1": _cotex(js_weight=1.0), "30": _cotex(js_weight=30.0),
+         "100 (published)": _cotex(js_weight=100.0)},
+        ("100 (published)",),
+    ),
+    Comparison(
+        "4 mask ratio", "How much should each view hide? (batch fixed; the laptop profile hides 0.5)", "expression_f1",
+        ("0.5", _cotex()),
+        {"0": _cotex(mask_ratio=0.0), "0.25": _cotex(mask_ratio=0.25), "0.75 (published)": _cotex(mask_ratio=0.75),
+         "0.9": _cotex(mask_ratio=0.9)},
+        ("0", "0.75 (published)"),
+    ),
+    _mae_against_random("emma", 0.01, "p_mtl", False),
+    _mae_against_random("cotex", 0.01, "expression_f1", False),
+)  # fmt: skip
+"""The experiments, in order of training."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a setting and a seed."""
+
+    setting: Setting
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of its files."""
+        return f"{self.setting.slug}-seed{self.seed}"
+
+
+def cells() -> list[Cell]:
+    """Every cell of every comparison, once, comparison by comparison; settings that several share are one."""
+    wanted = [Cell(setting, seed) for comparison in COMPARISONS
+              for seed in range(MAIN_SEEDS) for name, setting in comparison.settings.items()
+              if seed < comparison.seeds_of(name)]  # fmt: skip
+    return list(dict.fromkeys(wanted))
+
+
+def default_results() -> Path:
+    """`results/` of the checkout."""
+    return project_root() / "results"
+
+
+def train_cell(book: Workbook, cell: Cell, results: Path, images_seen: int | None = None) -> dict:
+    """Train a cell, or read it if it is there; returns its record. An interrupted training goes on.
+
+    images_seen replaces `IMAGES_SEEN` of the stage.
+
+    Raises AffectError if the stored cell was made from another configuration.
+    """
+    setting, profile = cell.setting, book.profile
+    config = replace(getattr(profile, setting.stage), **dict(setting.changes))
+    corpus = book.corpus({"emma": "abaw4", "cotex": "lsd"}[setting.stage])
+    subset = labelled_share(corpus, setting.labels, cell.seed)
+    images = len(subset.split("training"))
+    training = getattr(profile, f"{setting.stage}_training")
+    epochs = max(1, round((images_seen or IMAGES_SEEN[setting.stage]) / images))
+    training = replace(training, seed=cell.seed, epochs=epochs, warmup_epochs=epochs / 6, validate_every=epochs,
+                       ema_decay=None)  # fmt: skip
+    key = fingerprint(config, training, subset.fingerprint, setting.start)
+    path = Path(results) / "cells" / f"{cell.name}.json"
+    if path.exists():
+        record = read_json(path)
+        if record["key"] != key:
+            raise AffectError(f"{path} was made from other settings or data; move it away to train it again.")
+        return record
+    mae = book.pretrain_mae()[0] if setting.start == "MAE" else None
+    folder = book.stage("evidence") / cell.name
+    options = {"mae": mae, "device": book.device, "progress": book.progress}
+    if setting.stage == "emma":
+        prior = book.train_prior()[0] if config.needs_prior else None
+        model, run = train_emma(config, training, profile.emma_augmentation, subset, folder, prior=prior, **options)
+    else:
+        model, run = train_cotex(config, training, profile.cotex_augmentation, subset, folder, **options)
+    validation = subset.split("validation")
+    predict = model if setting.stage == "emma" else model.predict
+    prediction = predict_corpus(predict, validation, profile.vit.image_size, book.device)
+    score = (mtl_score if setting.stage == "emma" else lsd_score)(prediction, validation.labels)
+    with atomic_path(path.with_suffix(".npz")) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **{name: getattr(prediction, name).astype(np.float16) for name in _tasks(prediction)})
+    record = {
+        "key": key, "stage": setting.stage, "start": setting.start, "labels": setting.labels,
+        "changes": dict(setting.changes), "seed": cell.seed, "images": images, "epochs": epochs,
+        "score": {name: float(value) for name, value in score.items() if np.isscalar(value)},
+        "seconds": round(run.seconds, 1), "config": asdict(config), "training": asdict(training),
+        "data": subset.fingerprint, "environment": environment_record(book.device),
+    }  # fmt: skip
+    write_json(path, record)
+    shutil.rmtree(folder, ignore_errors=True)  # the weights of a finished cell
+    return record
+
+
+def stored_prediction(path: Path, vocabulary: tuple[str, ...]) -> AffectPrediction:
+    """The answers that a cell left beside its record."""
+    with np.load(Path(path).with_suffix(".npz"), allow_pickle=False) as arrays:
+        return AffectPrediction(**{name: arrays[name].astype(np.float32) for name in arrays.files},
+                                vocabulary=vocabulary)  # fmt: skip
+
+
+def labelled_share(corpus: Corpus, share: float, seed: int) -> Corpus:
+    """All of the validation split, and a random share of the groups (videos, or single images) to train on."""
+    splits, groups = corpus.table["split"].to_numpy(), corpus.table["group"].to_numpy()
+    training = np.unique(groups[splits == "training"])
+    count = max(1, round(share * len(training)))
+    chosen = np.random.default_rng([seed, count]).choice(training, count, replace=False)
+    return corpus.select(np.flatnonzero((splits == "validation") | ((splits == "training") & np.isin(groups, chosen))))
+
+
+def train_all(book: Workbook, results: Path, *, only: str = "", say=lambda line: None) -> None:
+    """Train every cell that is missing in `results`, one after the other; `only` keeps those whose name contains it."""
+    wanted = [cell for cell in cells() if only in cell.name]
+    for number, cell in enumerate(wanted, start=1):
+        record = train_cell(book, cell, results)
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in record["score"].items())
+        say(f"[{number}/{len(wanted)}] {cell.name}: {scores} ({record['seconds']:.0f} s)")
+
+
+def submit_all(
+    profile: str, corpus_root: str, run_dir: str, results: Path, *, cluster: str, folder: Path, only: str = "", **slurm
+) -> list:
+    """One submitit job for each missing cell: cluster "slurm", or "local" processes; returns the jobs.
+
+    MAE and prior are trained here first, so that no job waits for another. `slurm`: parameters of
+    `submitit.AutoExecutor`, e.g. slurm_partition="gpu", timeout_min=60. Raises AffectError without submitit.
+    """
+    try:
+        import submitit
+    except ImportError as error:
+        raise AffectError("submitit is not installed: pip install 'affect-core[cluster]'") from error
+    book = open_workbook(profile, corpus_root, run_dir)
+    for corpus in ("abaw4", "lsd"):
+        book.corpus(corpus)
+    book.pretrain_mae(), book.train_prior()
+    executor = submitit.AutoExecutor(folder=str(folder), cluster=cluster)
+    executor.update_parameters(**slurm)
+    missing = [cell for cell in cells()
+               if only in cell.name and not (Path(results) / "cells" / f"{cell.name}.json").exists()]  # fmt: skip
+    return [executor.submit(_job, profile, corpus_root, run_dir, cell, Path(results)) for cell in missing]
+
+
+def _job(profile: str, corpus_root: str, run_dir: str, cell: Cell, results: Path, images_seen=None) -> dict:
+    return train_cell(open_workbook(profile, corpus_root, run_dir), cell, results, images_seen)
+
+
+def _tasks(prediction: AffectPrediction) -> list[str]:
+    return [name for name in ("expression_logits", "action_unit_logits", "valence_arousal")
+            if getattr(prediction, name) is not None]  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status: 0, or 1 after an error, said in a sentence."""
+    parser = argparse.ArgumentParser(prog="affect_core.evidence", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("what", choices=("train", "tables"))
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--corpus-root", default="")
+    parser.add_argument("--run-dir", default="")
+    parser.add_argument("--results", type=Path, default=default_results())
+    parser.add_argument("--only", default="", help="only cells whose name contains this")
+    parser.add_argument("--cluster", choices=("", "local", "slurm"), default="", help="submit jobs instead of training")
+    options = parser.parse_args(arguments)
+    try:
+        if options.what == "tables":
+            from affect_core.evidence_tables import write_tables
+
+            write_tables(open_workbook(options.profile, options.corpus_root, options.run_dir), options.results)
+        elif options.cluster:
+            jobs = submit_all(options.profile, options.corpus_root, options.run_dir, options.results,
+                              cluster=options.cluster, folder=project_root() / "runs" / "jobs",
+                              only=options.only)  # fmt: skip
+            sys.stdout.write(f"{len(jobs)} jobs submitted\n")
+        else:
+            book = open_workbook(options.profile, options.corpus_root, options.run_dir)
+            train_all(book, options.results, only=options.only, say=lambda line: print(line, flush=True))
+    except AffectError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""What the stored cells say: scores with intervals, paired differences with corrected tests; nothing is trained here.
+
+Intervals and tests. One bootstrap resamples validation videos (images for CoTEX) and seeds together, 4,000 times, and
+every setting is scored on the same resamples: an interval covers other faces of the kind and other trainings (heads,
+order, masks, labelled subset), given one MAE and one prior. A difference is that of the paper's setting to another,
+over the seeds both have. Its p-value is twice the share of resamples on the other side of 0 (at least 2 / 4,000);
+Holm's procedure corrects for all differences of the table together. With three to five seeds such an interval is narrow
+rather than wide: the last column says in how many seeds the sign held.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from affect_core import figures
+from affect_core.bootstrap import resampled_scores
+from affect_core.evidence import COMPARISONS, Cell, Comparison, stored_prediction
+from affect_core.figures.style import quantity_name
+from affect_core.storage import atomic_path, read_json, write_text
+from affect_core.workbook import Workbook
+
+RESAMPLES = 4000
+SEED = 20220711
+
+
+def score_table(results: Path) -> pd.DataFrame:
+    """Every stored cell: columns cell, stage, start, labels, changes, seed, images, epochs, the scores, seconds,
+    commit, hardware. An empty table if there is none."""
+    rows = []
+    for path in sorted((Path(results) / "cells").glob("*.json")):
+        record = read_json(path)
+        kept = {name: record[name] for name in ("stage", "start", "labels", "seed", "images", "epochs", "seconds")}
+        kept["changes"] = " ".join(f"{name}={value}" for name, value in record["changes"].items())
+        machine = {name: record["environment"][name] for name in ("commit", "hardware")}
+        rows.append({"cell": path.stem, **kept, **record["score"], **machine})
+    return pd.DataFrame(rows)
+
+
+def evidence(book: Workbook, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(settings, differences) of all comparisons whose cells are there.
+
+    settings     claim, question, setting, is_paper, metric, seeds, score (mean over seeds), low, high
+    differences  claim, question, metric, paper, alternative, seeds, difference, low, high, p, p_corrected (Holm),
+                 same_sign ("5 of 5": seeds in which the difference has its sign)
+    """
+    cache: dict[str, tuple[dict, dict]] = {}
+    validation = {}
+    settings, differences = [], []
+    for comparison in COMPARISONS:
+        found = {name: _scores(book, results, comparison, name, cache, validation) for name in comparison.settings}
+        paper = comparison.paper[0]
+        for name, (whole, resampled) in found.items():
+            if not whole:
+                continue
+            draws = _over_seeds(np.stack(list(resampled.values())))
+            settings.append({"claim": comparison.claim, "question": comparison.question, "setting": name,
+                             "is_paper": name == paper, "metric": comparison.metric, "seeds": len(whole),
+                             "score": np.mean(list(whole.values())), **_limits(draws)})  # fmt: skip
+            common = sorted(set(whole) & set(found[paper][0]))
+            if name == paper or len(common) < 2:
+                continue
+            gaps = {seed: found[paper][0][seed] - whole[seed] for seed in common}
+            draws = _over_seeds(np.stack([found[paper][1][seed] - resampled[seed] for seed in common]))
+            difference = float(np.mean(list(gaps.values())))
+            held = sum(np.sign(gap) == np.sign(difference) for gap in gaps.values())
+            differences.append({"claim": comparison.claim, "question": comparison.question,
+                                "metric": comparison.metric, "paper": paper, "alternative": name, "seeds": len(common),
+                                "difference": difference, **_limits(draws), "p": _p_value(draws),
+                                "same_sign": f"{held} of {len(common)}"})  # fmt: skip
+    table = pd.DataFrame(differences)
+    if len(table):
+        table.insert(table.columns.get_loc("p") + 1, "p_corrected", holm(table["p"].to_numpy()))
+    return pd.DataFrame(settings), table
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """p-values corrected for their number (Holm 1979): the k-th smallest times n - k + 1, never decreasing, up to 1."""
+    order = np.argsort(p)
+    scaled = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(scaled, 1.0)
+    return corrected
+
+
+def evidence_figure(settings: pd.DataFrame, claim: str, source: str = "synthetic"):
+    """The settings of one claim as dots with their 95 % intervals, a panel for each question."""
+    rows = settings[settings["claim"] == claim].rename(columns={"question": "idea"}).drop(columns="seeds")
+    seeds = settings.loc[settings["claim"] == claim, "seeds"]
+    counted = f"{seeds.min()} to {seeds.max()} seeds" if seeds.nunique() > 1 else f"{seeds.iloc[0]} seeds"
+    return figures.ablation_plot(rows, source=f"{source}, {counted}", title=f"Idea {claim}: {counted}")
+
+
+def write_tables(book: Workbook, results: Path) -> None:
+    """Write `cells.csv`, `settings.csv`, `differences.csv`, `evidence.md` and `figures/<claim>.png` into `results`."""
+    results = Path(results)
+    settings, differences = evidence(book, results)
+    write_text(results / "cells.csv", score_table(results).round(5).to_csv(index=False))
+    write_text(results / "settings.csv", settings.round(5).to_csv(index=False))
+    write_text(results / "differences.csv", differences.round(5).to_csv(index=False))
+    write_text(results / "evidence.md", markdown(differences))
+    for claim in dict.fromkeys(settings["claim"] if len(settings) else ()):
+        with atomic_path(results / "figures" / f"{claim.replace(' ', '-').lower()}.png") as temporary:
+            figure = evidence_figure(settings, claim, book.source("abaw4"))
+            figure.savefig(temporary, format="png", dpi=144)
+
+
+def markdown(differences: pd.DataFrame) -> str:
+    """The differences as a Markdown table, one row an alternative; this is what the README shows."""
+    lines = ["| idea | paper's setting against | score | difference [95 %] | p (Holm) | sign held |",
+             "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for row in differences.itertuples():
+        lines.append(
+            f"| {row.claim} | {row.question} *{row.paper}* against *{row.alternative}* | {quantity_name(row.metric)} | "
+            f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}] | {row.p_corrected:.3f} | {row.same_sign} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _scores(book: Workbook, results: Path, comparison: Comparison, name: str, cache: dict, validation: dict):
+    """({seed: score}, {seed: resampled scores}) of a setting's stored cells."""
+    setting, metric = comparison.settings[name], comparison.metric
+    if setting.stage not in validation:
+        validation[setting.stage] = book.corpus({"emma": "abaw4", "cotex": "lsd"}[setting.stage]).split("validation")
+    corpus, whole, resampled = validation[setting.stage], {}, {}
+    for seed in range(comparison.seeds_of(name)):
+        cell = Cell(setting, seed)
+        path = Path(results) / "cells" / f"{cell.name}.json"
+        if not path.exists():
+            continue
+        if cell.name not in cache:
+            prediction = stored_prediction(path, corpus.labels.vocabulary)
+            cache[cell.name] = resampled_scores(prediction, corpus.labels, corpus.table["group"],
+                                                resamples=RESAMPLES, seed=SEED)  # fmt: skip
+        whole[seed], resampled[seed] = cache[cell.name][0][metric], cache[cell.name][1][metric]
+    return whole, resampled
+
+
+def _over_seeds(values: np.ndarray) -> np.ndarray:
+    """(seeds, resamples) -> (resamples,): in each resample the mean over a resample of the seeds."""
+    seeds = len(values)
+    counts = np.random.default_rng(SEED).multinomial(seeds, np.full(seeds, 1 / seeds), size=values.shape[1])
+    return (counts.T * values).sum(axis=0) / seeds
+
+
+def _limits(draws: np.ndarray) -> dict[str, float]:
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    return {"low": float(low), "high": float(high)}
+
+
+def _p_value(draws: np.ndarray) -> float:
+    draws = draws[np.isfinite(draws)]
+    smaller = min((draws <= 0).mean(), (draws >= 0).mean())
+    return float(min(1.0, max(2 * smaller, 2 / len(draws))))

@@ -1,0 +1,69 @@
+"""The baselines of the benchmarks compute what ours computes, and the counters count."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from affect_core.cotex import CoTEX, CoTEXConfig
+from affect_core.errors import AffectError
+from affect_core.losses import cotex_loss
+from affect_core.mae import MAEConfig
+from affect_core.vit import ViTConfig
+from benchmarks import peers
+from benchmarks.ceilings import counted_gflop
+from benchmarks.plain import PlainFaces, endless, plain_cotex_loss, write_faces
+from benchmarks.timing import rates, ratios
+
+VIT = ViTConfig(image_size=16, patch_size=4, width=16, depth=2, heads=2, drop_path=0.0)
+
+
+@pytest.mark.parametrize("readout", ["class_token", "patch_tokens"])
+def test_the_plain_cotex_loss_is_ours(readout):
+    torch.manual_seed(0)
+    model = CoTEX(CoTEXConfig(replace(VIT, readout=readout), mask_ratio=0.75)).train()
+    images, target = torch.randn(6, 3, 16, 16), torch.arange(6)
+    ours = cotex_loss(model(images, torch.Generator().manual_seed(1)), target, torch.ones(6, dtype=torch.bool))["total"]
+    generator = torch.Generator().manual_seed(1)
+    noise = [torch.rand(6, 16, generator=generator) for _ in model.views]
+    torch.testing.assert_close(plain_cotex_loss(model, images, target, noise), ours, rtol=1e-5, atol=1e-5)
+
+
+def test_the_plain_loader_gives_augmented_batches(tmp_path):
+    store = write_faces(tmp_path, 6, 24)
+    assert store.shape == (6, 24, 24, 3)
+    batch = next(endless(PlainFaces(tmp_path, 24), 3, workers=0))
+    assert batch.shape == (3, 3, 24, 24) and batch.dtype == torch.float32
+
+
+def test_operations_are_counted_in_both_passes():
+    layer = torch.nn.Linear(100, 50, bias=False)
+    data = torch.randn(10, 100, requires_grad=True)
+    assert counted_gflop(lambda: layer(data)) == pytest.approx(2 * 10 * 100 * 50 / 1e9)
+    assert counted_gflop(lambda: layer(data).sum().backward()) == pytest.approx(3 * 2 * 10 * 100 * 50 / 1e9)
+
+
+def test_ratios_are_to_the_baseline():
+    measured = rates({"a": (lambda: None, 1), "b": (lambda: sum(range(20000)), 1)}, rounds=3)
+    assert ratios(measured, "b")["b"]["times b"] == 1 and ratios(measured, "b")["a"]["times b"] > 1
+
+
+@pytest.mark.parametrize("peer, package", [("TransformersMAE", "transformers"), ("LightlyMAE", "lightly")])
+def test_a_missing_peer_is_said_in_a_sentence(peer, package, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(AffectError, match=r"pip install -e '\.\[bench\]'"):
+        getattr(peers, peer)(MAEConfig(VIT, 16, 1, 2))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_peak_memory_counts_the_children_of_a_command():
+    script = ("import subprocess, sys; subprocess.run([sys.executable, '-c', "
+              "'import time; b = bytearray(3 * 10**8); time.sleep(2.5)'])")  # fmt: skip
+    command = [sys.executable, "-m", "benchmarks.memory", sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert 0.3 <= float(done.stderr.split("peak memory ")[1].split()[0]) < 1.0
