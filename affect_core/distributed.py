@@ -2,8 +2,8 @@
 
 Every process draws the same batch, with the same random numbers, and computes its share of the rows. Where a loss is
 defined on the whole batch (CCC, means over labelled frames), predictions are put together first, so that the number of
-processes changes neither losses nor gradients beyond rounding. Processes come from `accelerate launch` (see
-`affect_core.train`); without it there is one process, and nothing here does anything.
+processes changes neither losses nor gradients beyond rounding. Processes come from `accelerate launch` or
+`torchrun` (see `affect_core.train`); without them there is one process, and nothing here does anything.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from affect_core.errors import AffectError
 
@@ -116,10 +117,8 @@ def main_first():
         from_main(failure)
 
 
-def synchronised(module: nn.Module) -> nn.Module:
-    """`module` such that backward passes average gradients over the processes (DDP, by accelerate); alone, itself."""
+def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
+    """`module` such that backward passes average gradients over the processes (DDP); alone, itself."""
     if world()[1] == 1:
         return module
-    from accelerate import Accelerator
-
-    return Accelerator().prepare_model(module)
+    return DistributedDataParallel(module, device_ids=[device] if device.type == "cuda" else None)

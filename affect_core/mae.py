@@ -145,8 +145,8 @@ class MAE(nn.Module):
     ) -> Tensor:
         """The loss of `forward`, at the cost of the hidden patches alone: what pretraining minimises.
 
-        The decoder reads its tokens in shuffled order, visible ones first, each with the position of its patch; its last
-        block answers for hidden ones only, and only hidden patches are normalised as targets. The images may be a
+        The decoder reads its tokens in shuffled order, visible ones first, each with the position of its patch; its
+        last block answers for hidden ones only, and only hidden patches are normalised as targets. The images may be a
         process's `share` of a batch; the loss is theirs alone.
         """
         if noise is None:

@@ -1,9 +1,9 @@
 """Train stages of a run with any number of processes, on one machine or many; the notebooks then find them done.
 
-    accelerate launch --num_processes 8 -m affect_core.train mae prior emma cotex --profile gpu --corpus-root /data
-    accelerate launch --cpu --num_processes 2 -m affect_core.train mae --profile smoke --run-dir runs/smoke
+    accelerate launch --multi_gpu -m affect_core.train mae prior emma cotex --profile gpu --corpus-root /data
+    torchrun --standalone --nproc_per_node 2 -m affect_core.train mae --profile smoke --run-dir runs/smoke  # on CPUs
 
-The parameters are those of the notebooks. Without `accelerate launch` one process does all. `batch_size` of a profile
+The parameters are those of the notebooks. Without a launcher one process does all. `batch_size` of a profile
 is that of all processes together; see `distributed` for what they share.
 """
 
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _join_processes():
-    """The device of this process among those that `accelerate launch` started; None if there is no accelerate."""
+    """The device of this process among those that a launcher started; None if there is no accelerate."""
     try:
         from accelerate import Accelerator, InitProcessGroupKwargs
     except ImportError:

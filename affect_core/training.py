@@ -179,7 +179,7 @@ class _Loop:
         self.peak = scaled_lr(config.base_learning_rate, self.images_per_step)
         groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad]}]
         self.world = world()[1]
-        self.loss_of_batch = synchronised(_LossOfBatch(model, loss))
+        self.loss_of_batch = synchronised(_LossOfBatch(model, loss), device)
         self.optimizer = torch.optim.AdamW(
             groups, lr=self.peak, betas=config.betas, weight_decay=config.weight_decay, fused=True
         )
@@ -327,6 +327,7 @@ class _Loop:
             "inputs": self.inputs, "training": asdict(self.config), "model": self.model_config,
             "data": self.data.fingerprint, "images": len(self.data), "log": self.log, "best_epoch": self.best_epoch,
             "seconds": round(self.seconds, 1), "precision": "bf16" if self.bf16 else "fp32",
+            "processes": self.world,
             "environment": environment_record(self.device),
         }  # fmt: skip
         write_json(self.directory / "record.json", record)

@@ -71,8 +71,7 @@ def profile(tmp_path_factory):
 def launch(processes, profile, run_dir, stages=("mae", "prior", "emma", "cotex"), timeout=240):
     command = ["-m", "affect_core.train", *stages, "--profile", profile, "--run-dir", str(run_dir)]
     if processes > 1:
-        command = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes),
-                   "--num_cpu_threads_per_process", "1", "--main_process_port", "0", *command]  # fmt: skip
+        command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), *command]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -98,6 +97,7 @@ def test_two_processes_give_the_losses_and_weights_of_one(alone, profile, tmp_pa
     shutil.copytree(alone / "prior", tmp_path / "prior")
     launch(2, profile, tmp_path)
     for stage in ("mae", "emma", "cotex"):
+        assert [read_json(run / stage / "record.json")["processes"] for run in (alone, tmp_path)] == [1, 2]
         np.testing.assert_allclose(losses(tmp_path, stage), losses(alone, stage), rtol=1e-4)
         one, two = (load_file(run / stage / "last.safetensors") for run in (alone, tmp_path))
         for name, tensor in one.items():
@@ -107,16 +107,22 @@ def test_two_processes_give_the_losses_and_weights_of_one(alone, profile, tmp_pa
 @pytest.mark.slow
 def test_a_run_of_one_process_goes_on_with_two(alone, profile, tmp_path):
     """Killed in the middle with one process, finished with two: the weights of the run left in peace."""
-    command = [sys.executable, "-c", (
-        "import sys, os, affect_core.training as t\\n"
-        "save = t._Loop._save_resume\\n"
-        "def die(self):\\n"
-        "    save(self)\\n"
-        "    if self.step == self.total_steps // 2: os._exit(9)\\n"
-        "t._Loop._save_resume = die\\n"
-        "from affect_core.train import main\\n"
-        f"main({['mae', '--profile', profile, '--run-dir', str(tmp_path)]!r})\\n"
-    ).replace("\\\\n", "\\n")]  # fmt: skip
+    script = f"""
+import os
+import affect_core.training as training
+from affect_core.train import main
+
+save = training._Loop._save_resume
+
+def save_and_die(self):
+    save(self)
+    if self.step == self.total_steps // 2:
+        os._exit(9)
+
+training._Loop._save_resume = save_and_die
+main({["mae", "--profile", profile, "--run-dir", str(tmp_path)]!r})
+"""
+    command = [sys.executable, "-c", script]
     assert subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200).returncode == 9
     assert (tmp_path / "mae" / "resume.pt").exists()
     launch(2, profile, tmp_path, ("mae",))
