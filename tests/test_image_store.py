@@ -203,8 +203,9 @@ def test_killed_builds_are_resumed_to_the_same_store(root, small_chunks):
 
 def test_two_processes_that_want_one_store_share_it(root, small_chunks):
     processes = [build_in_another_process(root, 0.01) for _ in range(2)]
-    contents = {process.communicate(timeout=60)[0].strip() for process in processes}
-    assert all(process.returncode == 0 for process in processes)
+    # read, not communicate: that would lose what `readline` has already taken from the pipe
+    contents = {process.stdout.read().strip() for process in processes}
+    assert all(process.wait(timeout=60) == 0 for process in processes)
     assert contents == {opened(root).content}
     assert np.array_equal(opened(root)[:], one_by_one(request_of(root)))
 
