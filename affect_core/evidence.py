@@ -53,9 +53,9 @@ class Setting:
     @property
     def slug(self) -> str:
         """A file name that says it all."""
-        parts = [self.stage, self.start, f"{self.labels:.0%}", *(f"{name} {value}" for name, value in self.changes)]
+        parts = [self.stage, self.start, f"{100 * self.labels:g}", *(f"{name} {value}" for name, value in self.changes)]
         return "-".join("".join(letter if letter.isalnum() or letter in "._" else "_" for letter in part)
-                        for part in parts).replace("%", "").lower()  # fmt: skip
+                        for part in parts).lower()  # fmt: skip
 
 
 @dataclass(frozen=True)
