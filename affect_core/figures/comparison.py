@@ -126,7 +126,8 @@ def ablation_plot(
                 An optional column `metric` names what an idea is scored by; only ideas of one metric share an axis.
     score_name  what the score is where there is no column `metric`, e.g. "P_MTL"
     An optional boolean column `is_paper` marks the paper's settings: printed bold, drawn blue.
-    With several seeds the line is the range of the seeds; with one it is low..high (e.g. bootstrap over videos).
+    With several seeds the line is the range of the seeds; with one, or without the column, it is low..high (e.g. a
+    bootstrap over videos).
 
     >>> ablation_plot(pd.DataFrame({"idea": "JS", "setting": ["weight 0", "weight 100"], "score": [.41, .47]}))
     <Figure size ...>
@@ -146,7 +147,7 @@ def ablation_plot(
         0.29 * sum(heights) + 0.55 * axes_named,
         title,
         subtitle_of(
-            f"{seeds} seed{'s' if seeds > 1 else ''}",
+            f"{seeds} seed{'s' if seeds > 1 else ''}" if "seed" in table else "",
             source,
             line,
             "bold: the paper's setting" if "is_paper" in table else "",
