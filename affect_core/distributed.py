@@ -2,7 +2,8 @@
 
 Every process draws the same batch, with the same random numbers, and computes its share of the rows. Where a loss is
 defined on the whole batch (CCC, means over labelled frames), predictions are put together first, so that the number of
-processes changes neither losses nor gradients beyond rounding. Processes come from `accelerate launch` or
+processes changes neither losses nor gradients beyond rounding. Two things stay each process's own: the statistics that
+the prior's BatchNorm sees in training, and the draws of drop path. Processes come from `accelerate launch` or
 `torchrun` (see `affect_core.train`); without them there is one process, and nothing here does anything.
 """
 

@@ -151,11 +151,9 @@ class MAE(nn.Module):
         """
         if noise is None:
             noise = random_noise(len(images), self.config.vit.num_patches, images.device, generator, share)
-        ids_keep, ids_restore, _ = self.random_masking(len(images), noise=noise)
-        ids_shuffle = torch.empty_like(ids_restore).scatter_(
-            1, ids_restore, torch.arange(ids_restore.shape[1], device=ids_restore.device).expand_as(ids_restore)
-        )  # the inverse permutation
-        keep = ids_keep.shape[1]
+        ids_shuffle = noise.argsort(dim=1, stable=True)  # visible patches first, as in `random_masking`
+        keep = num_visible(self.config.vit.num_patches, self.config.mask_ratio)
+        ids_keep = ids_shuffle[:, :keep]
         if keep == ids_shuffle.shape[1]:
             return self(images, noise=noise).loss  # nothing hidden
         tokens = self.decoder_embed(self.encoder(images, ids_keep))  # (N, 1 + K, decoder_width)
