@@ -125,11 +125,13 @@ class AffectPrediction:
     expression_logits   (N, len(vocabulary)) unnormalised scores
     action_unit_logits  (N, 12) unnormalised scores, columns ACTION_UNITS
     valence_arousal     (N, 2), columns valence and arousal; not bounded by the published head
+    uncertainty         (N,) in [0, 1]: how likely the first expression is to be wrong; only `predict` gives it
     """
 
     expression_logits: Any = None
     action_unit_logits: Any = None
     valence_arousal: Any = None
+    uncertainty: Any = None
     vocabulary: tuple[str, ...] = EXPRESSIONS
 
     def numpy(self) -> AffectPrediction:

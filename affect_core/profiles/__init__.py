@@ -1,4 +1,4 @@
-"""Profiles: how large everything is, in one small readable TOML file each (smoke, laptop, gpu)."""
+"""Profiles: how large everything is, in one small readable TOML file each (smoke, laptop, gpu, shipped)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from affect_core.synthetic.embedded_corpus import EmbeddedCorpusConfig
 from affect_core.training import TrainConfig
 from affect_core.vit import ViTConfig
 
-BUILT_IN = ("smoke", "laptop", "gpu")
+BUILT_IN = ("smoke", "laptop", "gpu", "shipped")
 
 
 @dataclass(frozen=True)
