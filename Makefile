@@ -5,13 +5,14 @@
 # make results  tables and figures of results/, from its stored cells; nothing is trained
 # make clean  remove the environment and the caches; `runs/` and `data/` stay
 #
-# make run PROFILE=smoke|laptop|gpu|mine.toml CORPUS=folder-of-real-corpora NAME=name-of-the-run SEED=0
+# make run PROFILE=smoke|laptop|gpu|mine.toml CORPUS=folder-of-real-corpora NAME=name-of-the-run SEED=0 WEIGHTS=fresh|shipped
 
 PYTHON  ?= python3
 PROFILE ?= laptop
 NAME    ?= $(basename $(notdir $(PROFILE)))
 CORPUS  ?=
 SEED    ?= 0
+WEIGHTS ?= fresh
 VENV    := .venv
 BIN     := $(VENV)/bin
 
@@ -29,7 +30,7 @@ $(VENV)/.installed: pyproject.toml
 	@echo "== installed"
 
 run: setup
-	@$(BIN)/python -m affect_core.runner --profile $(PROFILE) --corpus-root "$(CORPUS)" --run-dir "runs/$(NAME)" --seed $(SEED)
+	@$(BIN)/python -m affect_core.runner --profile $(PROFILE) --corpus-root "$(CORPUS)" --run-dir "runs/$(NAME)" --seed $(SEED) --weights $(WEIGHTS)
 
 test: setup
 	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85

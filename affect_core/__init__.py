@@ -30,6 +30,7 @@ _HOME = {
     "lsd_score": "metrics",
     "open_corpus": "corpora",
     "open_workbook": "workbook",
+    "predict": "predict",
     "save_weights": "checkpoints",
 }
 

@@ -1,4 +1,4 @@
-"""The paper's four ideas as experiments with seeds and intervals: what is compared, one training after another.
+"""Train the cells of `experiments`, one after the other, and keep what each leaves.
 
     python -m affect_core.evidence train --run-dir runs/laptop     trains what is missing in results/, cell by cell
     python -m affect_core.evidence train --cluster slurm           the same as jobs of a cluster (submitit)
@@ -7,9 +7,8 @@
 A cell is one training of one setting with one seed. What it leaves under `results/cells/` (scores, configuration,
 machine, and its answers on the validation set) is enough to redo every table; nothing is ever trained to read one.
 
-Designs. All cells fine-tune on a share of the labels of the profile's corpora and see the same number of images; the
-seed draws the labelled subset (whole videos for EMMA), the heads, the order and the masks. The last epoch counts. MAE
-and prior are those of the run: one pretraining of each, so intervals do not cover another pretraining.
+The last epoch counts. MAE and prior are those of the run, or trained once for all cells that start from another
+pretraining: intervals do not cover another pretraining of the same kind.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,142 +24,14 @@ import numpy as np
 from affect_core.batches import predict_corpus
 from affect_core.corpora import Corpus
 from affect_core.errors import AffectError
+from affect_core.experiments import IMAGES_SEEN, STARTS, Cell, cells
 from affect_core.labels import AffectPrediction
+from affect_core.mae import MAE
 from affect_core.metrics import lsd_score, mtl_score
 from affect_core.record import environment_record, fingerprint
-from affect_core.stages import train_cotex, train_emma
+from affect_core.stages import pretrain_mae, train_cotex, train_emma
 from affect_core.storage import atomic_path, read_json, write_json
 from affect_core.workbook import Workbook, open_workbook, project_root
-
-IMAGES_SEEN = {"emma": 12_000, "cotex": 12_000}
-"""Images that pass through a model in one training, whatever the share of labels: epochs = images seen / images."""
-
-MAIN_SEEDS, OTHER_SEEDS = 5, 3
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One configuration. `changes` replaces fields of the stage's config of the profile."""
-
-    stage: str
-    """"emma" or "cotex"."""
-    start: str = "MAE"
-    """"MAE" or "random"."""
-    labels: float = 0.1
-    """Share of the training labels."""
-    changes: tuple[tuple[str, object], ...] = ()
-
-    @property
-    def slug(self) -> str:
-        """A file name that says it all."""
-        parts = [self.stage, self.start, f"{100 * self.labels:g}", *(f"{name} {value}" for name, value in self.changes)]
-        return "-".join("".join(letter if letter.isalnum() or letter in "._" else "_" for letter in part)
-                        for part in parts).lower()  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The paper's setting against alternatives: one question, judged by one score."""
-
-    claim: str
-    question: str
-    metric: str
-    paper: tuple[str, Setting]
-    """Its name and configuration."""
-    others: dict[str, Setting] = field(hash=False)
-    main: tuple[str, ...] = ()
-    """Alternatives of the main comparison, which get `MAIN_SEEDS`; the rest gets `OTHER_SEEDS`."""
-
-    @property
-    def settings(self) -> dict[str, Setting]:
-        """All settings by name, the paper's first."""
-        return dict([self.paper]) | self.others
-
-    def seeds_of(self, name: str) -> int:
-        """How many seeds a setting gets."""
-        return MAIN_SEEDS if name == self.paper[0] or name in self.main else OTHER_SEEDS
-
-
-def _emma(**changes) -> Setting:
-    return Setting("emma", changes=tuple(changes.items()))
-
-
-def _cotex(**changes) -> Setting:
-    return Setting("cotex", changes=tuple({"views": 2, "mask_ratio": 0.5, "js_weight": 10.0, **changes}.items()))
-
-
-def _mae_against_random(stage: str, labels: float, metric: str, main: bool) -> Comparison:
-    base = replace(_emma() if stage == "emma" else _cotex(), labels=labels)
-    name = {"emma": "EMMA", "cotex": "CoTEX"}[stage]
-    return Comparison("1 MAE prior", f"{name}, {labels:.0%} of the labels: start from MAE or from random weights?",
-                      metric, ("MAE", base), {"random": replace(base, start="random")},
-                      ("random",) if main else ())  # fmt: skip
-
-
-COMPARISONS = (
-    _mae_against_random("emma", 0.1, "p_mtl", True),
-    _mae_against_random("cotex", 0.1, "expression_f1", True),
-    Comparison(
-        "2 scores feed VA", "What should valence and arousal be regressed from?", "valence_arousal_ccc",
-        ("both scores", _emma()),
-        {
-            "ViT features": _emma(va_source="vit_features"),
-            "ViT scores": _emma(va_source="vit_scores"),
-            "CNN scores": _emma(va_source="cnn_scores"),
-            "both scores, gradient stopped": _emma(va_source="both_scores_detached"),
-        },
-        ("ViT features",),
-    ),
-    Comparison(
-        "3 masked views", "One view or two, pulled together or not?", "expression_f1",
-        ("two views, JS", _cotex()),
-        {
-            "one view": _cotex(views=1),
-            "one view, nothing hidden": _cotex(views=1, mask_ratio=0.0),
-            "two views, no JS": _cotex(js_weight=0.0),
-            "three views, JS": _cotex(views=3),
-        },
-        ("one view", "two views, no JS"),
-    ),
-    Comparison(
-        "3 masked views", "How strong should the divergence be? (weight; the laptop profile's is 10)", "expression_f1",
-        ("10", _cotex()),
-        {"0": _cotex(js_weight=0.0), "1": _cotex(js_weight=1.0), "30": _cotex(js_weight=30.0),
-         "100 (published)": _cotex(js_weight=100.0)},
-        ("100 (published)",),
-    ),
-    Comparison(
-        "4 mask ratio", "How much should each view hide? (batch fixed; the laptop profile hides 0.5)", "expression_f1",
-        ("0.5", _cotex()),
-        {"0": _cotex(mask_ratio=0.0), "0.25": _cotex(mask_ratio=0.25), "0.75 (published)": _cotex(mask_ratio=0.75),
-         "0.9": _cotex(mask_ratio=0.9)},
-        ("0", "0.75 (published)"),
-    ),
-    _mae_against_random("emma", 0.01, "p_mtl", False),
-    _mae_against_random("cotex", 0.01, "expression_f1", False),
-)  # fmt: skip
-"""The experiments, in order of training."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training: a setting and a seed."""
-
-    setting: Setting
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """The name of its files."""
-        return f"{self.setting.slug}-seed{self.seed}"
-
-
-def cells() -> list[Cell]:
-    """Every cell of every comparison, once, comparison by comparison; settings that several share are one."""
-    wanted = [Cell(setting, seed) for comparison in COMPARISONS
-              for seed in range(MAIN_SEEDS) for name, setting in comparison.settings.items()
-              if seed < comparison.seeds_of(name)]  # fmt: skip
-    return list(dict.fromkeys(wanted))
 
 
 def default_results() -> Path:
@@ -183,7 +54,7 @@ def train_cell(book: Workbook, cell: Cell, results: Path, images_seen: int | Non
     training = getattr(profile, f"{setting.stage}_training")
     epochs = max(1, round((images_seen or IMAGES_SEEN[setting.stage]) / images))
     training = replace(training, seed=cell.seed, epochs=epochs, warmup_epochs=epochs / 6, validate_every=epochs,
-                       ema_decay=None)  # fmt: skip
+                       ema_decay=None, batch_size=training.batch_size * setting.batch)  # fmt: skip
     key = fingerprint(config, training, subset.fingerprint, setting.start)
     path = Path(results) / "cells" / f"{cell.name}.json"
     if path.exists():
@@ -191,7 +62,7 @@ def train_cell(book: Workbook, cell: Cell, results: Path, images_seen: int | Non
         if record["key"] != key:
             raise AffectError(f"{path} was made from other settings or data; move it away to train it again.")
         return record
-    mae = book.pretrain_mae()[0] if setting.start == "MAE" else None
+    mae = None if setting.start == "random" else pretrained(book, setting.start)
     folder = book.stage("evidence") / cell.name
     options = {"mae": mae, "device": book.device, "progress": book.progress}
     if setting.stage == "emma":
@@ -207,7 +78,7 @@ def train_cell(book: Workbook, cell: Cell, results: Path, images_seen: int | Non
         np.savez_compressed(file, **{name: getattr(prediction, name).astype(np.float16) for name in _tasks(prediction)})
     record = {
         "key": key, "stage": setting.stage, "start": setting.start, "labels": setting.labels,
-        "changes": dict(setting.changes), "seed": cell.seed, "images": images, "epochs": epochs,
+        "changes": dict(setting.changes), "batch": setting.batch, "seed": cell.seed, "images": images, "epochs": epochs,
         "score": {name: float(value) for name, value in score.items() if np.isscalar(value)},
         "seconds": round(run.seconds, 1), "config": asdict(config), "training": asdict(training),
         "data": subset.fingerprint, "environment": environment_record(book.device),
@@ -215,6 +86,23 @@ def train_cell(book: Workbook, cell: Cell, results: Path, images_seen: int | Non
     write_json(path, record)
     shutil.rmtree(folder, ignore_errors=True)  # the weights of a finished cell
     return record
+
+
+def pretrained(book: Workbook, start: str) -> MAE:
+    """The MAE of one of `STARTS`: the run's own, or a variant, trained once and kept in the run's folder."""
+    changes = dict(STARTS[start])
+    if not changes:
+        return book.pretrain_mae()[0]
+    profile, faces, share = book.profile, book.corpus("faces"), changes.pop("faces", 1.0)
+    subset = faces.select(np.arange(round(share * len(faces))))
+    epochs = round(profile.mae_training.epochs / share)
+    training = replace(profile.mae_training, epochs=epochs, warmup_epochs=profile.mae_training.warmup_epochs / share,
+                       validate_every=epochs)  # fmt: skip
+    slug = "".join(letter if letter.isalnum() else "_" for letter in start)
+    return pretrain_mae(
+        replace(profile.mae, **changes), training, profile.mae_augmentation, subset, book.stage("evidence") / slug,
+        device=book.device, progress=book.progress,
+    )[0]  # fmt: skip
 
 
 def stored_prediction(path: Path, vocabulary: tuple[str, ...]) -> AffectPrediction:
@@ -290,7 +178,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.what == "tables":
             from affect_core.evidence_tables import write_tables
 
-            write_tables(open_workbook(options.profile, options.corpus_root, options.run_dir), options.results)
+            readme = project_root() / "README.md" if options.results == default_results() else None
+            write_tables(open_workbook(options.profile, options.corpus_root, options.run_dir), options.results, readme)
         elif options.cluster:
             jobs = submit_all(options.profile, options.corpus_root, options.run_dir, options.results,
                               cluster=options.cluster, folder=project_root() / "runs" / "jobs",

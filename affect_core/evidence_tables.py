@@ -17,11 +17,14 @@ import pandas as pd
 
 from affect_core import figures
 from affect_core.bootstrap import resampled_scores
-from affect_core.evidence import COMPARISONS, Cell, Comparison, stored_prediction
+from affect_core.errors import AffectError
+from affect_core.evidence import stored_prediction
+from affect_core.experiments import COMPARISONS, Cell, Comparison
 from affect_core.figures.style import quantity_name
 from affect_core.storage import atomic_path, read_json, write_text
 from affect_core.workbook import Workbook
 
+README_START, README_END = "<!-- evidence: written by make results -->", "<!-- end of evidence -->"
 RESAMPLES = 4000
 SEED = 20220711
 
@@ -93,22 +96,44 @@ def evidence_figure(settings: pd.DataFrame, claim: str, source: str = "synthetic
     return figures.ablation_plot(rows, source=f"{source}, {counted}", title=f"Idea {claim}: {counted}")
 
 
-def write_tables(book: Workbook, results: Path) -> None:
-    """Write `cells.csv`, `settings.csv`, `differences.csv`, `evidence.md` and `figures/<claim>.png` into `results`."""
+def write_tables(book: Workbook, results: Path, readme: Path | None = None) -> None:
+    """Write `cells.csv`, `settings.csv`, `differences.csv`, `evidence.md` and `figures/<claim>.png` into `results`.
+
+    readme: a file whose section between `README_START` and `README_END` becomes the headline table.
+    """
     results = Path(results)
     settings, differences = evidence(book, results)
     write_text(results / "cells.csv", score_table(results).round(5).to_csv(index=False))
     write_text(results / "settings.csv", settings.round(5).to_csv(index=False))
     write_text(results / "differences.csv", differences.round(5).to_csv(index=False))
     write_text(results / "evidence.md", markdown(differences))
+    if readme is not None:
+        stored = pd.read_csv(results / "differences.csv")
+        write_text(readme, with_headline(Path(readme).read_text(encoding="utf-8"), stored))
     for claim in dict.fromkeys(settings["claim"] if len(settings) else ()):
         with atomic_path(results / "figures" / f"{claim.replace(' ', '-').lower()}.png") as temporary:
             figure = evidence_figure(settings, claim, book.source("abaw4"))
             figure.savefig(temporary, format="png", dpi=144)
 
 
+def headline(differences: pd.DataFrame) -> pd.DataFrame:
+    """The differences of each claim's main comparisons, which have the most seeds."""
+    main = {(comparison.question, name) for comparison in COMPARISONS for name in comparison.main}
+    pairs = zip(differences["question"], differences["alternative"], strict=True)
+    return differences[[pair in main for pair in pairs]]
+
+
+def with_headline(text: str, differences: pd.DataFrame) -> str:
+    """`text` with the headline table between its two markers. Raises AffectError if they are not there."""
+    if README_START not in text or README_END not in text:
+        raise AffectError(f"the text has no section between {README_START} and {README_END}")
+    before, rest = text.split(README_START, 1)
+    after = rest.split(README_END, 1)[1]
+    return f"{before}{README_START}\n{markdown(headline(differences))}{README_END}{after}"
+
+
 def markdown(differences: pd.DataFrame) -> str:
-    """The differences as a Markdown table, one row an alternative; this is what the README shows."""
+    """The differences as a Markdown table, one row an alternative."""
     lines = ["| idea | paper's setting against | score | difference [95 %] | p (Holm) | sign held |",
              "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for row in differences.itertuples():

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from affect_core.augment import prepare
@@ -170,13 +170,9 @@ def _as_picture(image: Any, number: int, size: int) -> np.ndarray:
 
 
 def _square(array: np.ndarray, size: int) -> np.ndarray:
-    side = min(array.shape[:2])
-    top, left = ((length - side) // 2 for length in array.shape[:2])
-    square = np.broadcast_to(array[top : top + side, left : left + side], (side, side, 3))
-    if side == size:
-        return np.ascontiguousarray(square)
-    resized = Image.fromarray(np.ascontiguousarray(square)).resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(resized)
+    """As `image_decoding.decode_image` does it."""
+    image = Image.fromarray(np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3))))
+    return np.asarray(ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR))
 
 
 def to_expressions(affectnet: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ NEEDS = {
     "03_expression_prior": (),
     "04_emma": ("02_mae_pretraining", "03_expression_prior"),
     "05_cotex": ("02_mae_pretraining",),
-    "06_ablations": ("02_mae_pretraining", "03_expression_prior"),
+    "06_ablations": (),
     "07_attention_and_va": ("04_emma", "05_cotex"),
 }
 """The notebooks in order, each with those whose results it reads."""
@@ -61,7 +61,7 @@ def run_workbook(
             source = Path(notebooks_dir) / f"{name}.ipynb"
             if not source.exists():
                 raise AffectError(f"{source} not found; run from a checkout of the project.")
-            keys[name] = _digest(inputs, _notebook_source(source), *(keys[need] for need in needs))
+            keys[name] = _digest(inputs, _notebook_source(source), *(keys[need] for need in needs), *_read_by(source))
             if only and name not in only:
                 continue
             record = run_dir / "notebooks" / f"{name}.json"
@@ -162,6 +162,12 @@ def _shared_inputs(parameters: dict) -> str:
     return _digest(*parts)
 
 
+def _read_by(notebook: Path) -> list[str]:
+    """Digests of the stored tables, for the notebook that shows them."""
+    tables = sorted((notebook.parents[1] / "results").glob("*.csv")) if notebook.stem == "06_ablations" else []
+    return [hashlib.sha256(table.read_bytes()).hexdigest() for table in tables]
+
+
 def _notebook_source(path: Path) -> str:
     cells = read_json(path)["cells"]
     return json.dumps([[cell["cell_type"], cell["source"]] for cell in cells])
@@ -180,6 +186,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--corpus-root", default="", help="folder of the real corpora; empty for the embedded corpus")
     parser.add_argument("--run-dir", default="", help="where results go (default: runs/<profile>)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--weights", choices=("fresh", "shipped"), default="fresh",
+                        help="train every stage, or start from data/weights")  # fmt: skip
     parser.add_argument("--only", nargs="*", default=(), help="names of notebooks, e.g. 04_emma")
     options = parser.parse_args(arguments)
     root = project_root()
@@ -189,6 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         "corpus_root": str((Path.cwd() / options.corpus_root).resolve()) if options.corpus_root else "",
         "run_dir": str(run_dir),
         "seed": options.seed,
+        "weights": options.weights,
     }
     started = time.monotonic()
     try:

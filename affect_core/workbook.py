@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from affect_core.ablations import run_ablations
 from affect_core.corpora import Corpus, available_corpora, open_corpus
 from affect_core.cotex import CoTEX
 from affect_core.dan import DAN
@@ -58,6 +57,8 @@ class Workbook:
     seed: int
     device: torch.device
     progress: Progress
+    weights: str = "fresh"
+    """"fresh": every stage is trained here; "shipped": the stages are the models of `data/weights`."""
 
     def stage(self, name: str) -> Path:
         """The folder of a training stage ("mae", "prior", "emma", "cotex")."""
@@ -99,21 +100,27 @@ class Workbook:
             write_json(self.run_dir / f"problems-{name}.json", [str(problem) for problem in corpus.problems])
         return corpus
 
-    # -- stages: each trains, or loads what an earlier notebook trained in the same run --------------------------------
+    # -- stages: each trains, or loads what an earlier notebook trained in the same run, or is the shipped one ---------
     def pretrain_mae(self) -> tuple[MAE, TrainRecord]:
         """The masked auto-encoder of this run, see `stages.pretrain_mae`."""
+        if self.weights == "shipped":
+            return self._shipped("mae")
         p = self.profile
         return pretrain_mae(p.mae, p.mae_training, p.mae_augmentation, self.corpus("faces"), self.stage("mae"),
                             device=self.device, progress=self.progress)  # fmt: skip
 
     def train_prior(self) -> tuple[DAN, TrainRecord]:
         """The expression prior of this run, see `stages.train_prior`."""
+        if self.weights == "shipped":
+            return self._shipped("prior")
         p = self.profile
         return train_prior(p.prior, p.prior_training, p.prior_augmentation, self.corpus("affectnet"), p.vit.image_size,
                            self.stage("prior"), device=self.device, progress=self.progress)  # fmt: skip
 
     def train_emma(self) -> tuple[EMMA, TrainRecord]:
         """EMMA of this run, on its MAE and its prior, see `stages.train_emma`."""
+        if self.weights == "shipped":
+            return self._shipped("emma")
         p = self.profile
         return train_emma(p.emma, p.emma_training, p.emma_augmentation, self.corpus("abaw4"), self.stage("emma"),
                           prior=self.train_prior()[0], mae=self.pretrain_mae()[0],
@@ -126,15 +133,23 @@ class Workbook:
 
     def train_cotex(self) -> tuple[CoTEX, TrainRecord]:
         """CoTEX of this run, on its MAE, see `stages.train_cotex`."""
+        if self.weights == "shipped":
+            return self._shipped("cotex")
         p = self.profile
         return train_cotex(p.cotex, p.cotex_training, p.cotex_augmentation, self.corpus("lsd"), self.stage("cotex"),
                            mae=self.pretrain_mae()[0], device=self.device, progress=self.progress)  # fmt: skip
 
-    def run_ablations(self) -> pd.DataFrame:
-        """The ablation table of this run, see `ablations.run_ablations`."""
-        return run_ablations(self.profile, self.corpus("abaw4"), self.corpus("lsd"), self.pretrain_mae()[0],
-                             self.train_prior()[0], self.stage("ablations"), device=self.device,
-                             progress=self.progress)  # fmt: skip
+    def _shipped(self, name: str) -> tuple:
+        from affect_core.shipped import shipped_model, shipped_record
+
+        model = shipped_model(name)
+        vit = getattr(model.config, "vit", self.profile.vit)
+        if vit != self.profile.vit:
+            raise AffectError(
+                f"The shipped weights are for a ViT of width {vit.width} and depth {vit.depth} on {vit.image_size} px; "
+                f'profile {self.profile.name} has another one. Use profile laptop, or weights = "fresh".'
+            )
+        return model.to(self.device), shipped_record(name)
 
     def summary(self) -> pd.DataFrame:
         """The settings and the sources of the data, as a table to show at the head of a notebook."""
@@ -142,6 +157,7 @@ class Workbook:
             ("profile", self.profile.name),
             ("run folder", _relative(self.run_dir)),
             ("seed", str(self.seed)),
+            ("weights", _WEIGHTS[self.weights]),
             ("machine", hardware(self.device)),
         ]
         for name, purpose in CORPORA.items():
@@ -150,14 +166,21 @@ class Workbook:
         return pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting")
 
 
+_WEIGHTS = {"fresh": "trained in this run", "shipped": "shipped with the project (data/weights), not trained here"}
+
+
 def open_workbook(
-    profile: str = "laptop", corpus_root: str | Path = "", run_dir: str | Path = "", seed: int = 0
+    profile: str = "laptop", corpus_root: str | Path = "", run_dir: str | Path = "", seed: int = 0,
+    weights: str = "fresh",
 ) -> Workbook:
     """Open a run: relative paths are taken from the project's root, an empty `corpus_root` is the embedded corpus.
 
-    A corpus that is missing under `corpus_root` is replaced by the rendered one, which `summary()` shows.
-    Raises AffectError if `corpus_root` holds none of the four corpora, or for an unknown profile.
+    A corpus that is missing under `corpus_root` is replaced by the rendered one, which `summary()` shows. weights:
+    "fresh" trains the stages in this run, "shipped" takes the models of `data/weights` instead.
+    Raises AffectError if `corpus_root` holds none of the four corpora, or for an unknown profile or `weights`.
     """
+    if weights not in _WEIGHTS:
+        raise AffectError(f'weights must be "fresh" or "shipped", not {weights!r}.')
     root = project_root()
     settings = load_profile(profile).with_seed(seed)
     corpora = root / corpus_root if str(corpus_root) else None
@@ -169,7 +192,7 @@ def open_workbook(
     if _in_notebook():
         progress = NotebookBar
         _set_notebook_display()
-    book = Workbook(settings, corpora, folder, data_dir, seed, select_device(), progress)
+    book = Workbook(settings, corpora, folder, data_dir, seed, select_device(), progress, weights)
     write_json(folder / "environment.json", environment_record(book.device))
     return book
 

@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affect_core import evidence, evidence_tables
+from affect_core import evidence, evidence_tables, experiments
 from affect_core.bootstrap import expression_bootstrap, mtl_bootstrap, resampled_scores
 from affect_core.errors import AffectError
-from affect_core.evidence import COMPARISONS, Cell, Comparison, Setting, cells, labelled_share, train_cell
+from affect_core.evidence import labelled_share, train_cell
+from affect_core.experiments import COMPARISONS, STARTS, Cell, Comparison, Setting, cells
 from affect_core.labels import AffectLabels, AffectPrediction
 from affect_core.storage import read_json, write_json
+from affect_core.workbook import project_root
 
 EMMA = Setting("emma", labels=0.5)
 COTEX = Setting("cotex", labels=0.5, changes=(("views", 2), ("mask_ratio", 0.5)))
@@ -25,9 +27,9 @@ TINY = (
 @pytest.fixture(scope="module")
 def small(monkeypatch_module):
     monkeypatch_module.setattr(evidence, "IMAGES_SEEN", {"emma": 32, "cotex": 32})
-    monkeypatch_module.setattr(evidence, "COMPARISONS", TINY)
+    monkeypatch_module.setattr(experiments, "COMPARISONS", TINY)
     monkeypatch_module.setattr(evidence_tables, "COMPARISONS", TINY)
-    monkeypatch_module.setattr(evidence, "MAIN_SEEDS", 2)
+    monkeypatch_module.setattr(experiments, "MAIN_SEEDS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +96,54 @@ def test_tables_and_figures_come_from_the_stored_cells(results, smoke_book):
     assert settings["score"][0] == pytest.approx(mean, abs=2e-3), "stored answers are float16"
     assert len(list((results / "figures").glob("*.png"))) == 2
     assert (results / "evidence.md").read_text().count("\n") == 2 + len(differences)
+
+
+@pytest.mark.slow
+def test_other_pretrainings_see_fewer_faces_or_other_masks(small, smoke_book):
+    own = smoke_book.pretrain_mae()[0]
+    ratio = evidence.pretrained(smoke_book, "MAE, ratio 0.5")
+    assert ratio.config.mask_ratio == 0.5 and own.config.mask_ratio != 0.5
+    fewer = evidence.pretrained(smoke_book, "MAE, 10% of the faces")
+    assert fewer.config == own.config
+    record = read_json(smoke_book.stage("evidence") / "MAE__10__of_the_faces" / "record.json")
+    whole = read_json(smoke_book.stage("mae") / "record.json")
+    assert record["images"] < 0.2 * whole["images"]
+    assert record["training"]["epochs"] == round(10 * whole["training"]["epochs"])
+    assert evidence.pretrained(smoke_book, "MAE").config == own.config
+    assert "random" not in STARTS
+
+
+def test_an_enlarged_batch_is_part_of_a_settings_name():
+    assert Setting("cotex", batch=4).slug == "cotex-mae-10-batch_x4" != Setting("cotex").slug
+
+
+def test_the_readme_shows_the_stored_headline():
+    root = project_root()
+    stored = pd.read_csv(root / "results" / "differences.csv")
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert evidence_tables.with_headline(text, stored) == text, "make results"
+    main = {(comparison.question, name) for comparison in COMPARISONS for name in comparison.main}
+    assert len(evidence_tables.headline(stored)) == len(main)
+
+
+def test_the_stored_tables_are_those_of_the_stored_cells():
+    """Scores and seeds of `settings.csv`, from the cells' records alone."""
+    folder = project_root() / "results"
+    scores = pd.read_csv(folder / "cells.csv").set_index("cell")
+    assert set(scores.index) == {path.stem for path in (folder / "cells").glob("*.json")}
+    settings = pd.read_csv(folder / "settings.csv").set_index(["question", "setting"])
+    for comparison in COMPARISONS:
+        for name, setting in comparison.settings.items():
+            names = [Cell(setting, seed).name for seed in range(comparison.seeds_of(name))]
+            there = scores.loc[[cell for cell in names if cell in scores.index], comparison.metric]
+            if len(there):
+                row = settings.loc[(comparison.question, name)]
+                assert row["seeds"] == len(there) and row["score"] == pytest.approx(there.mean(), abs=3e-3)
+
+
+def test_a_text_without_the_markers_is_refused():
+    with pytest.raises(AffectError, match="no section between"):
+        evidence_tables.with_headline("nothing", pd.DataFrame())
 
 
 def test_holm_by_hand():

@@ -14,7 +14,8 @@ NOTEBOOKS = project_root() / "notebooks"
 
 def execute(run_dir, corpus_root=""):
     run_dir.mkdir(parents=True, exist_ok=True)
-    parameters = {"profile": "smoke", "corpus_root": str(corpus_root), "run_dir": str(run_dir), "seed": 0}
+    parameters = {"profile": "smoke", "corpus_root": str(corpus_root), "run_dir": str(run_dir), "seed": 0,
+                  "weights": "fresh"}  # fmt: skip
     return [run.status for run in run_workbook(NOTEBOOKS, run_dir, parameters)]
 
 
@@ -59,7 +60,7 @@ def test_committed_notebooks_are_stripped_and_parameterised(name):
     assert sum("parameters" in cell["metadata"].get("tags", []) for cell in code) == 1
     parameters = next(cell for cell in code if "parameters" in cell["metadata"].get("tags", []))
     assert [line.split(" = ")[0] for line in "".join(parameters["source"]).splitlines()] == [
-        "profile", "corpus_root", "run_dir", "seed"]  # fmt: skip
+        "profile", "corpus_root", "run_dir", "seed", "weights"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NEEDS)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from affect_core.ablations import CELLS, DIVERGENCE, Cell, run_ablations
 from affect_core.augment import prepare
 from affect_core.batches import FaceBatches, predict_corpus
 from affect_core.checkpoints import load_model
@@ -67,18 +66,3 @@ def test_cotex_logs_both_terms_of_its_loss(smoke_book):
     weight = smoke_book.profile.cotex.js_weight
     assert entry["train_total"] == pytest.approx(entry["train_cross_entropy"] + weight * entry["train_js"], rel=1e-4)
     assert model.config.vocabulary == smoke_book.corpus("lsd").labels.vocabulary
-
-
-def test_ablation_cells_that_are_the_same_run_are_trained_once(smoke_book, tmp_path):
-    book = smoke_book
-    cells = (Cell("a", "paper", "cotex"), Cell("b", "the same", "cotex", {"views": 2}),
-             Cell(DIVERGENCE, "weight 0", "cotex", {"js_weight": 0.0}))  # fmt: skip
-    table = run_ablations(book.profile, book.corpus("abaw4"), book.corpus("lsd"), book.pretrain_mae()[0],
-                          book.train_prior()[0], tmp_path, cells=cells)  # fmt: skip
-    assert len(table) == 3 and len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
-    assert table.score[0] == table.score[1] and set(table.metric) == {"expression_f1"}
-
-
-def test_each_idea_of_the_paper_has_its_own_choice_and_an_alternative():
-    for idea in {cell.idea for cell in CELLS}:
-        assert {cell.is_paper for cell in CELLS if cell.idea == idea} == {True, False}

@@ -66,7 +66,7 @@ def test_mistakes_in_a_profile_are_named(tmp_path, change, message):
 
 
 def test_an_unknown_profile_or_corpus_is_named(tmp_path, smoke_book):
-    with pytest.raises(AffectError, match="no profile 'big'; there are smoke, laptop, gpu"):
+    with pytest.raises(AffectError, match="no profile 'big'; there are smoke, laptop, gpu, shipped"):
         load_profile("big")
     with pytest.raises(AffectError, match="holds none of the folders"):
         open_workbook("smoke", corpus_root=tmp_path, run_dir=tmp_path / "run")
@@ -109,3 +109,19 @@ def test_skipped_rows_are_listed_in_the_run(data_dir, tmp_path):
     corpus = lenient.corpus("lsd")
     assert victim.name in read_json(tmp_path / "run" / "problems-lsd.json")[0]
     assert len(corpus.problems) == 1
+
+
+def test_shipped_weights_take_the_place_of_training(data_dir, tmp_path):
+    book = open_workbook("laptop", run_dir=tmp_path / "run", weights="shipped")
+    for stage, method in (("mae", book.pretrain_mae), ("emma", book.train_emma), ("cotex", book.train_cotex)):
+        model, record = method()
+        assert record.reused and record.best and not book.stage(stage).exists()
+        assert model.config.vit == book.profile.vit
+    assert "not trained here" in book.summary().loc["weights", "value"]
+
+
+def test_shipped_weights_that_do_not_fit_the_profile_are_refused(data_dir, tmp_path):
+    with pytest.raises(AffectError, match="width 128 and depth 6 on 64 px; profile smoke has another one"):
+        open_workbook("smoke", run_dir=tmp_path / "run", weights="shipped").pretrain_mae()
+    with pytest.raises(AffectError, match='must be "fresh" or "shipped", not \'old\''):
+        open_workbook("smoke", run_dir=tmp_path / "run", weights="old")

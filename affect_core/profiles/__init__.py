@@ -21,17 +21,6 @@ BUILT_IN = ("smoke", "laptop", "gpu", "shipped")
 
 
 @dataclass(frozen=True)
-class AblationConfig:
-    """How much is spent on one cell of the ablation table, and how many seeds each cell gets."""
-
-    emma_images: int
-    emma_epochs: int
-    cotex_images: int
-    cotex_epochs: int
-    seeds: int = 1
-
-
-@dataclass(frozen=True)
 class Profile:
     """Every setting of a run but the data, the seed and the folder."""
 
@@ -52,7 +41,6 @@ class Profile:
     cotex: CoTEXConfig
     cotex_training: TrainConfig
     cotex_augmentation: Augmentation
-    ablation: AblationConfig
     on_bad_rows: str = "refuse"
     """What happens to bad rows and images of a corpus: "refuse", "list" or "skip", see `corpora.open_corpus`."""
 
@@ -90,7 +78,7 @@ def _build(name: str, sections: dict, source: str) -> Profile:
     vit = _section(ViTConfig, sections, "vit", source)
     built = {"vit": vit}
     for section, kind in (
-        ("corpus", EmbeddedCorpusConfig), ("prior", DANConfig), ("ablation", AblationConfig),
+        ("corpus", EmbeddedCorpusConfig), ("prior", DANConfig),
         ("mae", MAEConfig), ("emma", EMMAConfig), ("cotex", CoTEXConfig),
     ):  # fmt: skip
         shared = {"vit": vit} if section in ("mae", "emma", "cotex") else {}

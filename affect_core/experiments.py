@@ -1,0 +1,171 @@
+"""The paper's four ideas as experiments: what is compared with what, by which score, over how many seeds.
+
+Designs. Every cell of a comparison fine-tunes on a share of the labels and sees the same number of images; the seed
+draws the labelled subset (whole videos for EMMA), the heads, the order and the masks. `evidence` trains the cells,
+`evidence_tables` reads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+IMAGES_SEEN = {"emma": 12_000, "cotex": 12_000}
+"""Images that pass through a model in one training, whatever the share of labels: epochs = images seen / images."""
+
+MAIN_SEEDS, OTHER_SEEDS = 5, 3
+
+
+STARTS = {
+    "MAE": {},
+    "MAE, 10% of the faces": {"faces": 0.1},
+    "MAE, ratio 0.25": {"mask_ratio": 0.25},
+    "MAE, ratio 0.5": {"mask_ratio": 0.5},
+    "MAE, ratio 0.9": {"mask_ratio": 0.9},
+}
+"""Pretrainings: what is changed from the profile's. All see as many images; "faces" is the share of different ones."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One configuration. `changes` replaces fields of the stage's config of the profile."""
+
+    stage: str
+    """"emma" or "cotex"."""
+    start: str = "MAE"
+    """"random", or a name in `STARTS`."""
+    labels: float = 0.1
+    """Share of the training labels."""
+    changes: tuple[tuple[str, object], ...] = ()
+    batch: int = 1
+    """How many times larger the batch is than the profile's."""
+
+    @property
+    def slug(self) -> str:
+        """A file name that says it all."""
+        parts = [self.stage, self.start, f"{100 * self.labels:g}", *(f"{name} {value}" for name, value in self.changes)]
+        parts += [f"batch x{self.batch}"] if self.batch != 1 else []
+        return "-".join("".join(letter if letter.isalnum() or letter in "._" else "_" for letter in part)
+                        for part in parts).lower()  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The paper's setting against alternatives: one question, judged by one score."""
+
+    claim: str
+    question: str
+    metric: str
+    paper: tuple[str, Setting]
+    """Its name and configuration."""
+    others: dict[str, Setting] = field(hash=False)
+    main: tuple[str, ...] = ()
+    """Alternatives of the main comparison, which get `MAIN_SEEDS`; the rest gets `OTHER_SEEDS`."""
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """All settings by name, the paper's first."""
+        return dict([self.paper]) | self.others
+
+    def seeds_of(self, name: str) -> int:
+        """How many seeds a setting gets."""
+        return MAIN_SEEDS if name == self.paper[0] or name in self.main else OTHER_SEEDS
+
+
+def _emma(**changes) -> Setting:
+    return Setting("emma", changes=tuple(changes.items()))
+
+
+def _cotex(**changes) -> Setting:
+    return Setting("cotex", changes=tuple({"views": 2, "mask_ratio": 0.5, "js_weight": 10.0, **changes}.items()))
+
+
+def _mae_against_random(stage: str, labels: float, metric: str, main: bool) -> Comparison:
+    base = replace(_emma() if stage == "emma" else _cotex(), labels=labels)
+    name = {"emma": "EMMA", "cotex": "CoTEX"}[stage]
+    return Comparison("1 MAE prior", f"{name}, {labels:.0%} of the labels: start from MAE or from random weights?",
+                      metric, ("MAE", base), {"random": replace(base, start="random")},
+                      ("random",) if main else ())  # fmt: skip
+
+
+def _pretrainings(stage: str, metric: str) -> Comparison:
+    base = _emma() if stage == "emma" else _cotex()
+    name = {"emma": "EMMA", "cotex": "CoTEX"}[stage]
+    return Comparison("1 MAE prior", f"{name}: from which pretraining? (the profile's hides 0.75 of all faces)", metric,
+                      ("MAE", base), {start.removeprefix("MAE, "): replace(base, start=start) for start in STARTS
+                                      if start != "MAE"})  # fmt: skip
+
+
+COMPARISONS = (
+    _mae_against_random("emma", 0.1, "p_mtl", True),
+    _mae_against_random("cotex", 0.1, "expression_f1", True),
+    Comparison(
+        "2 scores feed VA", "What should valence and arousal be regressed from?", "valence_arousal_ccc",
+        ("both scores", _emma()),
+        {
+            "ViT features": _emma(va_source="vit_features"),
+            "ViT scores": _emma(va_source="vit_scores"),
+            "CNN scores": _emma(va_source="cnn_scores"),
+            "both scores, gradient stopped": _emma(va_source="both_scores_detached"),
+        },
+        ("ViT features",),
+    ),
+    Comparison(
+        "3 masked views", "One view or two, pulled together or not?", "expression_f1",
+        ("two views, JS", _cotex()),
+        {
+            "one view": _cotex(views=1),
+            "one view, nothing hidden": _cotex(views=1, mask_ratio=0.0),
+            "two views, no JS": _cotex(js_weight=0.0),
+            "three views, JS": _cotex(views=3),
+        },
+        ("one view", "two views, no JS"),
+    ),
+    Comparison(
+        "3 masked views", "How strong should the divergence be? (weight; the laptop profile's is 10)", "expression_f1",
+        ("10", _cotex()),
+        {"0": _cotex(js_weight=0.0), "1": _cotex(js_weight=1.0), "30": _cotex(js_weight=30.0),
+         "100 (published)": _cotex(js_weight=100.0)},
+        ("100 (published)",),
+    ),
+    Comparison(
+        "4 mask ratio", "How much should each view hide? (batch fixed; the laptop profile hides 0.5)", "expression_f1",
+        ("0.5", _cotex()),
+        {"0": _cotex(mask_ratio=0.0), "0.25": _cotex(mask_ratio=0.25), "0.75 (published)": _cotex(mask_ratio=0.75),
+         "0.9": _cotex(mask_ratio=0.9)},
+        ("0", "0.75 (published)"),
+    ),
+    _mae_against_random("emma", 0.01, "p_mtl", False),
+    _mae_against_random("cotex", 0.01, "expression_f1", False),
+    _mae_against_random("emma", 1.0, "p_mtl", False),
+    _mae_against_random("cotex", 1.0, "expression_f1", False),
+    _pretrainings("emma", "p_mtl"),
+    _pretrainings("cotex", "expression_f1"),
+    Comparison(
+        "4 mask ratio", "With the batch enlarged by 1 / (1 - ratio), as published?", "expression_f1",
+        ("0.75, batch x4 (published)", replace(_cotex(mask_ratio=0.75), batch=4)),
+        {"0.75, batch fixed": _cotex(mask_ratio=0.75), "0, batch fixed": _cotex(mask_ratio=0.0),
+         "0.5, batch x2": replace(_cotex(), batch=2), "0.9, batch x10": replace(_cotex(mask_ratio=0.9), batch=10)},
+    ),
+)  # fmt: skip
+"""The experiments, in order of training."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a setting and a seed."""
+
+    setting: Setting
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The name of its files."""
+        return f"{self.setting.slug}-seed{self.seed}"
+
+
+def cells() -> list[Cell]:
+    """Every cell of every comparison, once, comparison by comparison; settings that several share are one."""
+    wanted = [Cell(setting, seed) for comparison in COMPARISONS
+              for seed in range(MAIN_SEEDS) for name, setting in comparison.settings.items()
+              if seed < comparison.seeds_of(name)]  # fmt: skip
+    return list(dict.fromkeys(wanted))

@@ -1,0 +1,136 @@
+"""From pictures to one answer: what may be given, how the models are combined, and the weights that ship."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import affect_core
+from affect_core import predict as predict_module
+from affect_core import shipped
+from affect_core.cotex import CoTEX, CoTEXConfig
+from affect_core.dan import DAN, DANConfig
+from affect_core.emma import EMMA, EMMAConfig
+from affect_core.errors import AffectError
+from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS, LSD_EXPRESSIONS
+from affect_core.predict import Predictor, as_pictures, to_expressions
+from affect_core.vit import ViTConfig
+
+VIT = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=3)
+
+
+@pytest.fixture
+def predictor():
+    torch.manual_seed(0)
+    emma = EMMA(EMMAConfig(vit=VIT, hidden=16, va_hidden=8), DAN(DANConfig(width=4, num_heads=2, small_images=True)))
+    return Predictor(emma.eval(), CoTEX(CoTEXConfig(vit=VIT)).eval())
+
+
+@pytest.fixture
+def faces():
+    return np.random.default_rng(0).integers(0, 256, (5, 48, 40, 3), dtype=np.uint8)
+
+
+def test_every_way_of_giving_the_same_pictures_gives_the_same_answer(predictor, faces, tmp_path):
+    batch = predictor(faces)
+    assert batch.expression_logits.shape == (5, 8) and batch.action_unit_logits.shape == (5, 12)
+    for number, face in enumerate(faces):
+        Image.fromarray(face).save(tmp_path / f"{number}.png")
+    ways = {
+        "list": list(faces), "floats": faces / 255, "PIL": [Image.fromarray(face) for face in faces],
+        "paths": [tmp_path / f"{number}.png" for number in range(5)],
+    }  # fmt: skip
+    for name, images in ways.items():
+        answer = predictor(images, batch_size=2)
+        np.testing.assert_allclose(answer.expression_logits, batch.expression_logits, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(answer.valence_arousal, batch.valence_arousal, atol=1e-4, err_msg=name)
+    one = predictor(faces[3])
+    np.testing.assert_allclose(one.expression_logits[0], batch.expression_logits[3], atol=1e-4)
+
+
+def test_grey_pictures_are_pictures(predictor, faces):
+    grey = faces[..., 0]
+    repeated = predictor(np.repeat(grey[..., None], 3, axis=3))
+    np.testing.assert_allclose(predictor(list(grey)).expression_logits, repeated.expression_logits, atol=1e-5)
+
+
+def test_answers_are_proper_and_mirror_images_get_the_same_one(predictor, faces):
+    answer = predictor(faces)
+    np.testing.assert_allclose(np.exp(answer.expression_logits).sum(axis=1), 1, atol=1e-5)
+    assert (np.abs(answer.valence_arousal) <= 1).all()
+    expected = 1 - np.exp(answer.expression_logits).max(axis=1)
+    np.testing.assert_allclose(answer.uncertainty, expected, atol=1e-5)
+    mirrored = predictor(faces[:, :, ::-1])
+    np.testing.assert_allclose(mirrored.expression_logits, answer.expression_logits, atol=1e-4)
+
+
+def test_affectnets_order_is_translated_and_contempt_left_out():
+    logits = torch.randn(3, 8).log_softmax(dim=1)
+    translated = to_expressions(logits)
+    assert torch.allclose(translated.exp().sum(dim=1), torch.ones(3))
+    assert torch.isinf(translated[:, EXPRESSIONS.index("other")]).all()
+    for first, second in (("happiness", "neutral"), ("anger", "fear")):
+        before = logits[:, AFFECTNET_EXPRESSIONS.index(first)] - logits[:, AFFECTNET_EXPRESSIONS.index(second)]
+        after = translated[:, EXPRESSIONS.index(first)] - translated[:, EXPRESSIONS.index(second)]
+        assert torch.allclose(before, after, atol=1e-5)
+
+
+def test_cotex_moves_mass_among_its_six_expressions_only(predictor):
+    cnn, vit = to_expressions(torch.randn(4, 8).log_softmax(1)), torch.randn(4, 8).log_softmax(1)
+    sure = torch.full((4, 6), -20.0)
+    sure[:, LSD_EXPRESSIONS.index("fear")] = 0
+    without = Predictor(predictor.emma, predictor.cotex, cotex_share=0).combine(cnn, vit, sure)
+    combined = predictor.combine(cnn, vit, sure)
+    apart = [EXPRESSIONS.index("neutral"), EXPRESSIONS.index("other")]
+    assert torch.allclose(combined[:, apart], without[:, apart], atol=1e-5)
+    fear = EXPRESSIONS.index("fear")
+    assert (combined[:, fear] > without[:, fear]).all()
+    assert torch.allclose(combined.exp().sum(dim=1), torch.ones(4), atol=1e-5)
+
+
+def test_the_zoom_of_a_view_is_the_centre_of_the_picture(predictor):
+    picture = np.zeros((1, 96, 96, 3), np.uint8)
+    picture[:, 24:72, 24:72] = 255
+    views = Predictor(predictor.emma, predictor.cotex, zooms=(2.0,)).views(torch.from_numpy(picture))
+    assert views.shape == (2, 3, 32, 32)
+    assert torch.allclose(views, views.flip(3)) and float(views.std(dim=(2, 3)).max()) < 1e-5
+
+
+@pytest.mark.parametrize(("images", "message"), [
+    ([], "no images"),
+    (torch.zeros(2, 8, 8, 3), "not torch tensors"),
+    ([np.zeros((8, 8, 4), np.uint8)], r"image 0 has the shape \(8, 8, 4\)"),
+    ([np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.int64)], "image 1 is of int64"),
+    ([np.full((8, 8), 2.0)], "image 0 is of floats beyond 0 to 1"),
+    (["nowhere.png"], "image nowhere.png cannot be read"),
+    (17, "not int"),
+])  # fmt: skip
+def test_what_is_no_picture_is_named(predictor, images, message):
+    with pytest.raises(AffectError, match=message):
+        predictor(images)
+
+
+def test_pictures_are_cut_to_their_central_square():
+    wide = np.zeros((20, 60, 3), np.uint8)
+    wide[:, 20:40] = 200
+    assert (as_pictures(wide, 20) == 200).all()
+    assert as_pictures(wide).shape == (1, predict_module.STORED_SIZE, predict_module.STORED_SIZE, 3)
+
+
+def test_the_shipped_weights_are_small_known_and_answer():
+    folder = shipped.weights_dir()
+    sizes = {name: (folder / file).stat().st_size for name, file in shipped.FILES.items()}
+    assert sum(sizes.values()) <= 30e6
+    for name in (*shipped.MODELS, "predict"):
+        assert "## Intended use" in (folder / f"{name}.md").read_text()
+    assert len(shipped.shipped_record("emma").log) > 0
+    answer = affect_core.predict(np.full((2, 64, 64, 3), 128, np.uint8))
+    assert np.isfinite(answer.expression_logits).all() and np.isfinite(answer.valence_arousal).all()
+
+
+def test_the_shipped_prior_is_the_one_inside_emma():
+    prior, emma = shipped.shipped_model("prior"), shipped.shipped_model("emma")
+    for name, tensor in prior.state_dict().items():
+        assert torch.equal(tensor, emma.prior.model.state_dict()[name])
+    with pytest.raises(AffectError, match="there are mae, prior, emma, cotex"):
+        shipped.shipped_model("dan")
