@@ -22,6 +22,33 @@ AFFECTNET_EXPRESSIONS = ("neutral", "happiness", "sadness", "surprise", "fear", 
 LSD_EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 """Expression order of the ABAW4 learning-from-synthetic-data challenge (alphabetical)."""
 
+RAFDB_EXPRESSIONS = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+"""Expression order of RAF-DB, basic set; its label file counts from 1 (surprise) to 7 (neutral)."""
+
+FER2013_EXPRESSIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+"""Expression order of FER2013, counted from 0."""
+
+FERPLUS_EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+"""Order of the columns of votes in FER+; its last two columns, unknown and NF (no face), are not expressions."""
+
+CORPUS_EXPRESSIONS = {
+    "abaw4": EXPRESSIONS,
+    "affectnet": AFFECTNET_EXPRESSIONS,
+    "lsd": LSD_EXPRESSIONS,
+    "rafdb": RAFDB_EXPRESSIONS,
+    "fer2013": FER2013_EXPRESSIONS,
+    "ferplus": FERPLUS_EXPRESSIONS,
+}
+"""Corpus -> its expressions in the order of its codes. Maps between them are by name, see `vocabulary_map`."""
+
+EXPRESSION_SPELLINGS = {
+    "neutral": ("neutral",), "anger": ("anger", "angrer", "angry"), "disgust": ("disgust", "disgusted"),
+    "fear": ("fear", "fearful"), "happiness": ("happiness", "happy"), "sadness": ("sadness", "sad"),
+    "surprise": ("surprise", "surprised"), "contempt": ("contempt",), "other": ("other",),
+}  # fmt: skip
+"""How files and folders spell an expression, in any case. "angrer" is how the LSD challenge spells its folder. No
+spelling belongs to two expressions."""
+
 ACTION_UNITS = (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)
 """The twelve FACS action units of the ABAW4 multi-task challenge, in column order."""
 

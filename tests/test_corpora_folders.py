@@ -88,8 +88,8 @@ def test_empty_folder_and_unknown_names_are_one_sentence(tmp_path):
         opened(tmp_path, "faces")
     with pytest.raises(ValueError, match="lsd not found; see data/README.md"):
         opened(tmp_path)
-    with pytest.raises(ValueError, match="corpus 'rafdb' is not known"):
-        opened(tmp_path, "rafdb")
+    with pytest.raises(ValueError, match="corpus 'casme' is not known"):
+        opened(tmp_path, "casme")
     with pytest.raises(ValueError, match="on_bad_rows is 'ignore'"):
         opened(tmp_path, "faces", on_bad_rows="ignore")
 

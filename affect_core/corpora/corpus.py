@@ -12,12 +12,16 @@ import pandas as pd
 
 from affect_core.corpora.abaw import read_abaw
 from affect_core.corpora.affectnet import read_affectnet
-from affect_core.corpora.folders import read_unlabelled
+from affect_core.corpora.celeba import read_celeba
+from affect_core.corpora.fer import read_fer2013, read_ferplus
+from affect_core.corpora.folders import read_frame_folders, read_unlabelled
 from affect_core.corpora.image_store import ImageStore, open_image_store
 from affect_core.corpora.listing import Listing
 from affect_core.corpora.lsd import read_lsd
 from affect_core.corpora.problems import OnBadRows, Problem, ProblemLog
+from affect_core.corpora.rafdb import read_rafdb
 from affect_core.corpora.store_building import ImageRequest
+from affect_core.corpora.table import TABLE, read_table
 from affect_core.errors import AffectError
 from affect_core.labels import ACTION_UNITS, AffectLabels
 from affect_core.progress import Progress, no_progress
@@ -26,23 +30,36 @@ READERS: dict[str, Callable[[Path, str, ProblemLog], Listing]] = {
     "abaw4": read_abaw,
     "affectnet": read_affectnet,
     "lsd": read_lsd,
+    "rafdb": read_rafdb,
+    "fer2013": read_fer2013,
+    "ferplus": read_ferplus,
     "faces": read_unlabelled,
+    "celeba": read_celeba,
+    "lfw": read_frame_folders,
+    "videos": read_frame_folders,
 }
-"""Corpus name (its folder under the corpus root) -> the reader of its published format."""
+"""Corpus name (its folder under the corpus root) -> the reader of its published format.
+
+A folder of any other name is read by `read_table` if it holds a labels.csv."""
+
+UNLABELLED = ("faces", "celeba", "lfw", "videos")
+"""Corpora of one split, "unlabelled". Of the others all but tables must have training and validation images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """N faces: what is known about them, and their pixels.
 
-    table        one row an image: image (path relative to the corpus root), split ("training", "validation" or
-                 "unlabelled"), group (the video in s-Aff-Wild2; the image itself where the format names nobody, so that
-                 a bootstrap over groups treats images as independent; "" for unlabelled faces); index 0..N-1
+    table        one row an image: image (path relative to the corpus root), split ("training", "validation", "test" or
+                 "unlabelled"), group (the video in s-Aff-Wild2, the person in CelebA and LFW; the image itself where
+                 the format names nobody, so that a bootstrap over groups treats images as independent; "" for
+                 "faces"); index 0..N-1
     labels       AffectLabels, numpy, row by row as in `table`
     images       images[rows] -> (n, size, size, 3) uint8 RGB
     problems     rows left out because on_bad_rows="skip"
     notes        what was counted or left aside and is no error: unused images, masked codes, rows without labels
     fingerprint  sha256 hex of table, labels and pixels, independent of where the files lie
+    root         folder that `table["image"]` is relative to; None if there are no image files or it is unknown (packed)
     """
 
     name: str
@@ -52,6 +69,7 @@ class Corpus:
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     fingerprint: str
+    root: Path | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -72,7 +90,7 @@ class Corpus:
         """The corpus of `rows` (index array or mask), on the same image store."""
         table = self.table.iloc[rows].reset_index(drop=True)
         labels, images = self.labels[rows], self.images.view(rows)
-        fingerprint = _fingerprint(self.name, table, labels, images)
+        fingerprint = corpus_fingerprint(self.name, table, labels, images)
         return replace(self, table=table, labels=labels, images=images, fingerprint=fingerprint)
 
 
@@ -96,11 +114,12 @@ def open_corpus(
     """
     log = ProblemLog(on_bad_rows)
     root = Path(root)
-    if name not in READERS:
-        raise AffectError(f"corpus {name!r} is not known; the corpora are {', '.join(READERS)}")
+    if name not in READERS and not (root / name / TABLE).is_file():
+        known = f"{', '.join(READERS)}, and any folder that holds a {TABLE}"
+        raise AffectError(f"corpus {name!r} is not known; the corpora are {known}")
     if not (root / name).is_dir():
         raise AffectError(f"{root / name} not found; see data/README.md, section Corpora")
-    listing = READERS[name](root, name, log)
+    listing = READERS.get(name, read_table)(root, name, log)
     good = listing.keep.copy()
 
     def on_bad_image(row: int, reason: str) -> None:
@@ -111,24 +130,28 @@ def open_corpus(
         log.add(listing.source[row], line, what, rows=int(listing.keep[row]))
 
     if len(listing):
-        request = ImageRequest(root, listing.image.tolist(), listing.sizes, listing.modified, size, listing.boxes)
+        request = ImageRequest(root, listing.image.tolist(), listing.sizes, listing.modified, size, listing.boxes,
+                               listing.pixels)  # fmt: skip
         images = open_image_store(
             request, store_dir, name, on_bad_image=on_bad_image, progress=progress or no_progress, workers=workers
         )
     log.raise_collected()
     rows = np.flatnonzero(good)
-    wanted = ("unlabelled",) if READERS[name] is read_unlabelled else ("training", "validation")
-    if empty := set(wanted) - set(listing.split[rows]):
+    wanted = {"unlabelled"} if name in UNLABELLED else {"training", "validation"}
+    if name not in READERS:
+        wanted = set(listing.split[rows]) or {"training"}
+    if empty := wanted - set(listing.split[rows]):
         found = f"; the first of {len(log.problems)} problems: {log.problems[0]}" if log.problems else ""
         raise AffectError(f"{root / name} has no usable {' and no '.join(sorted(empty))} image{found}")
     table = pd.DataFrame({column: getattr(listing, column)[rows] for column in ("image", "split", "group")})
     labels, images = listing.labels[rows], images.view(rows)
-    fingerprint = _fingerprint(name, table, labels, images)
-    return Corpus(name, table, labels, images, tuple(log.problems), listing.notes, fingerprint)
+    fingerprint = corpus_fingerprint(name, table, labels, images)
+    files = None if listing.pixels is not None else root
+    return Corpus(name, table, labels, images, tuple(log.problems), listing.notes, fingerprint, files)
 
 
 def available_corpora(root: Path) -> dict[str, Path]:
-    """Which corpora have a folder under `root`: name -> folder, in the order of READERS."""
+    """Which corpora of READERS have a folder under `root`: name -> folder, in their order."""
     return {name: Path(root) / name for name in READERS if (Path(root) / name).is_dir()}
 
 
@@ -160,7 +183,8 @@ def describe(corpus: Corpus) -> pd.DataFrame:
     return table
 
 
-def _fingerprint(name: str, table: pd.DataFrame, labels: AffectLabels, images: ImageStore) -> str:
+def corpus_fingerprint(name: str, table: pd.DataFrame, labels: AffectLabels, images: ImageStore) -> str:
+    """Hex digest of everything that a corpus holds: name, table, labels and pixels."""
     digest = hashlib.sha256(f"{name} {images.size} {len(table)} {images.fingerprint()}".encode())
     for column in ("image", "split", "group"):
         digest.update("\0".join(table[column]).encode("utf-8", "surrogateescape"))

@@ -1,6 +1,7 @@
 """Folders that are their own labels: one folder a class, or a tree of unlabelled faces.
 
-    <name>/train/<class>/**.jpg      <name>/val/<class>/**.jpg      or      faces/**.jpg
+    <name>/train/<class>/**.jpg      <name>/val/<class>/**.jpg
+    faces/**.jpg                     videos/<video>/**.jpg            lfw/lfw_home/lfw_funneled/<person>/*.jpg
 """
 
 from __future__ import annotations
@@ -14,16 +15,10 @@ from affect_core.corpora.image_files import ImageFiles, find_images
 from affect_core.corpora.listing import Listing, strings
 from affect_core.corpora.problems import ProblemLog
 from affect_core.errors import AffectError
-from affect_core.labels import AffectLabels
+from affect_core.labels import EXPRESSION_SPELLINGS, AffectLabels
 
 PLAIN_SPLITS = {"train": "training", "training": "training", "val": "validation", "valid": "validation",
                 "validation": "validation"}  # fmt: skip
-CLASS_SPELLINGS = {
-    "neutral": ("neutral",), "anger": ("anger", "angrer", "angry"), "disgust": ("disgust", "disgusted"),
-    "fear": ("fear", "fearful"), "happiness": ("happiness", "happy"), "sadness": ("sadness", "sad"),
-    "surprise": ("surprise", "surprised"), "contempt": ("contempt",), "other": ("other",),
-}  # fmt: skip
-"""Names of class folders, in any case. "angrer" is how the LSD challenge spells its folder."""
 
 
 def plain_splits(base: Path) -> dict[str, str]:
@@ -43,11 +38,11 @@ def read_class_folders(
 ) -> Listing:
     """Images of `root/<name>/<folder>/<class>/**` for each split -> folder in `splits`, sorted by path.
 
-    A class folder is one of `vocabulary` in one of CLASS_SPELLINGS, in any case. Images in another folder, or in none,
-    are a problem, one for each folder. The published folders name no person: each image is its own group.
+    A class folder is one of `vocabulary` in one of EXPRESSION_SPELLINGS, in any case. Images in another folder, or in
+    none, are a problem, one for each folder. The published folders name no person: each image is its own group.
     """
     classes = {spelling: vocabulary.index(expression) for expression in vocabulary
-               for spelling in CLASS_SPELLINGS[expression]}  # fmt: skip
+               for spelling in EXPRESSION_SPELLINGS[expression]}  # fmt: skip
     parts, notes = [], []
     for split in ("training", "validation"):
         folder = f"{name}/{splits.get(split, '')}"
@@ -91,6 +86,17 @@ def read_unlabelled(root: Path, name: str, log: ProblemLog) -> Listing:
     labels = AffectLabels.missing(len(files))
     listing = listing_of_files([files], root, ["unlabelled"] * len(files), labels, files.notes())
     listing.group[:] = ""
+    return listing
+
+
+def read_frame_folders(root: Path, name: str, log: ProblemLog) -> Listing:
+    """As `read_unlabelled`, but the group of an image is its folder below `root/<name>`: a video, or one person.
+
+    Videos are folders of frames (`videos/<video>/<frame>.jpg`); LFW is a folder for each person. An image that lies in
+    no folder is its own group.
+    """
+    listing = read_unlabelled(root, name, log)
+    listing.group[:] = [image.removeprefix(f"{name}/").rpartition("/")[0] or image for image in listing.image]
     return listing
 
 

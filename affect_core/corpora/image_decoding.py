@@ -76,6 +76,12 @@ def decode_image(data: bytes, size: int, box: tuple[float, float, float, float] 
         raise UnusableImageError(f"cannot be decoded ({str(error) or type(error).__name__})") from error
 
 
+def fit_grey(pixels: np.ndarray, size: int) -> np.ndarray:
+    """The central square of a grey image (H, W) uint8 as (size, size, 3) uint8, resized as `decode_image` does."""
+    image = Image.fromarray(pixels).convert("RGB")
+    return np.asarray(ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR))
+
+
 def _refuse_missing_end(image_format: str, data: bytes) -> None:
     """An EXIF thumbnail has an end marker too, but it lies before the main scan."""
     if image_format in ("JPEG", "MPO"):

@@ -1,4 +1,4 @@
-"""Comma-separated label files: lines in, checked columns out."""
+"""Label files with a separator: lines in, checked columns out."""
 
 from __future__ import annotations
 
@@ -34,30 +34,22 @@ def read_label_text(
     fields: tuple[str, ...],
     columns: tuple[str, ...],
     is_header: Callable[[list[str]], bool],
+    separator: str | None = ",",
 ) -> LabelText:
     """Read a UTF-8 file of `fields`, of which `columns` are numbers and the first is the image's name.
 
     A byte-order mark, CRLF or CR line ends, spaces around fields and blank lines are accepted. The first line is left
     out if `is_header` says so of its fields. Rows with another number of fields, without a name or with text in a
-    numeric field go to `log`; a missing or undecodable file does too.
+    numeric field go to `log`; a missing or undecodable file does too. separator None: fields are parted by spaces.
     """
     empty = LabelText([], np.zeros((0, len(columns))), np.zeros(0, np.int64))
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        log.add_missing_part(path, "not found; see data/README.md, section Corpora")
-        return empty
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        log.add_missing_part(path, f"is not UTF-8 text (line {line})")
-        return empty
-    except OSError as error:
-        log.add_missing_part(path, f"cannot be read ({error.strerror})")
+    text = read_text(path, log)
+    if text is None:
         return empty
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    first = 1 if is_header([field.strip() for field in lines[0].split(",")]) else 0
+    first = 1 if is_header([field.strip() for field in lines[0].split(separator)]) else 0
     where = [fields.index(column) for column in columns]
-    blocks = [_read_block(path, log, lines[start : start + _BLOCK_LINES], start + 1, fields, where)
+    blocks = [_read_block(path, log, lines[start : start + _BLOCK_LINES], start + 1, fields, where, separator)
               for start in range(first, len(lines), _BLOCK_LINES)]  # fmt: skip
     if not any(line.strip() for line in lines[first:]):
         log.add_missing_part(path, "holds no rows")
@@ -66,6 +58,20 @@ def read_label_text(
         values=np.concatenate([empty.values, *(values for _, values, _ in blocks)]),
         line=np.concatenate([empty.line, *(line for _, _, line in blocks)]),
     )
+
+
+def read_text(path: Path, log: ProblemLog) -> str | None:
+    """The UTF-8 text of `path` without a byte-order mark; None, and a problem in `log`, if there is none to read."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        log.add_missing_part(path, "not found; see data/README.md, section Corpora")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        log.add_missing_part(path, f"is not UTF-8 text (line {line})")
+    except OSError as error:
+        log.add_missing_part(path, f"cannot be read ({error.strerror})")
+    return None
 
 
 def is_number(text: str) -> bool:
@@ -77,9 +83,9 @@ def is_number(text: str) -> bool:
     return True
 
 
-def _read_block(path, log, lines, first_line, fields, where) -> tuple[list[str], np.ndarray, np.ndarray]:
+def _read_block(path, log, lines, first_line, fields, where, separator) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Whole columns at once; only if that fails, row by row to find out why."""
-    rows = [(first_line + index, line.split(",")) for index, line in enumerate(lines) if line and not line.isspace()]
+    rows = [(number, line.split(separator)) for number, line in enumerate(lines, first_line) if line.strip()]
     try:
         return _columns(rows, len(fields), where)
     except ValueError:

@@ -23,6 +23,7 @@ class Listing:
     keep                  (N,) bool: False for a row whose label is bad (already in the log; its image is still checked)
     sizes, modified       (N,) int64: bytes, and ns since the epoch
     boxes                 (N, 4) int64 face box x, y, width, height in pixels, or None
+    pixels                (N, H, W) uint8 grey images, where a label file holds them and no image files exist, or None
     notes                 sentences about what was counted or left aside and is no error
     """
 
@@ -36,6 +37,7 @@ class Listing:
     sizes: np.ndarray
     modified: np.ndarray
     boxes: np.ndarray | None = None
+    pixels: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from affect_core.corpora.image_decoding import UnusableImageError, read_image
+from affect_core.corpora.image_decoding import UnusableImageError, fit_grey, read_image
 from affect_core.errors import AffectError
 from affect_core.progress import Progress
 
@@ -37,6 +37,7 @@ class ImageRequest:
     sizes     (n,) int64 bytes, and `modified` (n,) int64 ns: a changed file is decoded anew
     boxes     (n, 4) x, y, width, height of the face in stored pixels, or None for the whole image
     size      side of the square result in pixels
+    pixels    (n, H, W) uint8 grey images that a label file holds, or None: `files` are then mere names
     """
 
     root: Path
@@ -45,6 +46,7 @@ class ImageRequest:
     modified: np.ndarray
     size: int
     boxes: np.ndarray | None = None
+    pixels: np.ndarray | None = None
 
     def key(self) -> str:
         """Hex digest of everything that decides the pixels, except the files' content and their root."""
@@ -56,6 +58,8 @@ class ImageRequest:
 
     def decode(self, row: int) -> np.ndarray:
         """(size, size, 3) uint8. Raises UnusableImageError."""
+        if self.pixels is not None:
+            return fit_grey(self.pixels[row], self.size)
         box = None if self.boxes is None else tuple(self.boxes[row].tolist())
         return read_image(self.root / self.files[row], self.size, box)
 

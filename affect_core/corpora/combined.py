@@ -1,0 +1,89 @@
+"""Several corpora as one: expressions in one vocabulary, and masks where a corpus does not know a task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from affect_core.corpora.corpus import Corpus, corpus_fingerprint
+from affect_core.corpora.image_store import ImageStore
+from affect_core.corpora.packed import ShardedImages
+from affect_core.errors import AffectError
+from affect_core.labels import AffectLabels, vocabulary_map
+
+
+def combine_corpora(corpora: Sequence[Corpus], vocabulary: tuple[str, ...]) -> Corpus:
+    """The rows of `corpora` one after another, as one Corpus whose expressions index `vocabulary`.
+
+    Expressions are mapped by name (`labels.vocabulary_map`). One that `vocabulary` lacks becomes missing and is counted
+    in `notes`; the row stays for its other tasks. Tasks that a corpus does not have stay masked. A group becomes
+    "<corpus>/<group>", so that groups of two corpora are never one. Images are read from the stores of the corpora:
+    nothing is copied.
+
+    Raises AffectError without corpora, if two have the same name, or if their images have different sizes.
+    """
+    names = [corpus.name for corpus in corpora]
+    if not corpora:
+        raise AffectError("no corpora to combine")
+    if len(set(names)) < len(names):
+        raise AffectError(f"the corpora to combine are {', '.join(names)}; each name may occur once")
+    sizes = {corpus.name: corpus.images.size for corpus in corpora}
+    if len(set(sizes.values())) > 1:
+        raise AffectError(f"the images have different sizes, {sizes}; open every corpus with the same size")
+    notes, labels = [], []
+    for corpus in corpora:
+        notes += [f"{corpus.name}: {note}" for note in corpus.notes]
+        labels.append(_mapped(corpus, vocabulary, notes))
+    table = pd.concat([_table(corpus) for corpus in corpora], ignore_index=True)
+    stacked, images, name = AffectLabels.concatenate(labels), _images(corpora), "+".join(names)
+    roots = {corpus.root for corpus in corpora}
+    return Corpus(
+        name=name,
+        table=table,
+        labels=stacked,
+        images=images,
+        problems=tuple(problem for corpus in corpora for problem in corpus.problems),
+        notes=tuple(notes),
+        fingerprint=corpus_fingerprint(name, table, stacked, images),
+        root=roots.pop() if len(roots) == 1 else None,
+    )
+
+
+def _mapped(corpus: Corpus, vocabulary: tuple[str, ...], notes: list[str]) -> AffectLabels:
+    labels = corpus.labels
+    place = vocabulary_map(labels.vocabulary, vocabulary)
+    counts = np.bincount(labels.expression[labels.expression_valid], minlength=len(labels.vocabulary))
+    for index in np.flatnonzero((place < 0) & (counts > 0)):
+        lost = f"{counts[index]} images of {labels.vocabulary[index]}"
+        notes.append(f"{corpus.name}: {lost} have no place in the vocabulary: no expression, masked")
+    expression = place[labels.expression]
+    valid = labels.expression_valid & (expression >= 0)
+    mapped = np.where(valid, expression, 0)
+    return replace(labels, expression=mapped, expression_valid=valid, vocabulary=tuple(vocabulary))
+
+
+def _table(corpus: Corpus) -> pd.DataFrame:
+    group = [group and f"{corpus.name}/{group}" for group in corpus.table["group"]]
+    return corpus.table[["image", "split"]].assign(group=group)
+
+
+def _images(corpora: Sequence[Corpus]) -> ShardedImages:
+    """One view over the files of all stores."""
+    files: list[Path] = []
+    starts, rows = [0], []
+    for images in (corpus.images for corpus in corpora):
+        rows.append(starts[-1] + images.rows)
+        if isinstance(images, ImageStore):
+            files.append(images.path)
+            starts.append(starts[-1] + len(np.load(images.path, mmap_mode="r")))
+        else:
+            files += images.files
+            starts += [starts[-1] + int(start) for start in images.starts[1:]]
+    content = hashlib.sha256("".join(corpus.images.content for corpus in corpora).encode()).hexdigest()
+    size, bounds = corpora[0].images.size, np.array(starts, np.int64)
+    return ShardedImages(tuple(files), bounds, size, np.concatenate(rows), content)
