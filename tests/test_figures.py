@@ -55,6 +55,8 @@ CURVES = np.tile(1 - THRESHOLDS, (12, 1))
 SYNTHETIC = "synthetic corpus"
 EXAMPLES = {
     "face_sheet": lambda **k: figures.face_sheet(FACES, ["neutral", "anger, v 0.1", "fear", "?"], 2, **k),
+    "circumplex_histogram": lambda **k: figures.circumplex_histogram(PLANE, **k),
+    "image_sizes": lambda **k: figures.image_sizes([112, 224, 90], [112, 200, 120], [90, 10, 1], **k),
     "face_grid": lambda **k: figures.face_grid(
         FACES.reshape(2, 2, 16, 16, 3), ["Ann", "Ben"], ["neutral", "AU12"], captions=[["A", "B"], ["C", "D"]], **k
     ),
@@ -160,7 +162,9 @@ def test_the_docstring_has_shapes_and_an_example(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["valence_arousal_scatter", "valence_arousal_plane", "circumplex_density", "circumplex_paths"]
+    "name",
+    ["valence_arousal_scatter", "valence_arousal_plane", "circumplex_density", "circumplex_paths",
+     "circumplex_histogram"],
 )
 def test_valence_arousal_axes_span_minus_one_to_one_with_equal_aspect(name):
     axes = [one for one in EXAMPLES[name]().axes if "valence" in one.get_xlabel() or "arousal" in one.get_xlabel()]

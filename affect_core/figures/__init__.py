@@ -6,11 +6,13 @@ corpus      what is annotated                  agreement   confusion, F1 of acti
 learning    curves along training              comparison  score parts, ablations
 attention   maps over faces                    cards       one face, one video
 valence_arousal   predicted beside annotated   interventions   one thing changed, the answer watched
+audit       what an audit of a corpus shows
 Every function takes `source`, printed under the title; results on the embedded corpus must say "synthetic" there.
 """
 
 from affect_core.figures.agreement import action_unit_bars, confusion_matrix, threshold_curves
 from affect_core.figures.attention import attention_heads, attention_over_faces, occlusion_over_faces
+from affect_core.figures.audit import circumplex_histogram, image_sizes
 from affect_core.figures.cards import intensity_timeline, prediction_card
 from affect_core.figures.circumplex import circumplex_density, draw_circumplex
 from affect_core.figures.comparison import ablation_plot, score_bars
@@ -36,11 +38,13 @@ __all__ = [
     "attention_heads",
     "attention_over_faces",
     "circumplex_density",
+    "circumplex_histogram",
     "circumplex_paths",
     "confusion_matrix",
     "draw_circumplex",
     "face_grid",
     "face_sheet",
+    "image_sizes",
     "influence_bars",
     "intensity_timeline",
     "js_curve",
