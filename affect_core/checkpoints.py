@@ -82,13 +82,20 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
 
 def load_model(path: str | Path) -> nn.Module:
     """The MAE, DAN, EMMA or CoTEX that `save_weights` wrote, rebuilt from the file alone, on the CPU, in eval mode."""
-    record = read_metadata(path)
-    configs = {model.__name__: config for model, config in _CONFIGS.items()}
-    if record["model"] not in configs:
-        raise AffectError(f"{path} holds a {record['model']}; load_model knows {', '.join(configs)}")
-    model = build_model(record["model"], config_from_dict(configs[record["model"]], record["config"], str(path)))
+    model = model_from_record(read_metadata(path), str(path))
     load_weights(path, model)
     return model
+
+
+def model_from_record(record: dict[str, Any], source: str) -> nn.Module:
+    """A new model, in eval mode, with random weights, of the class and config in a record of `read_metadata`.
+
+    Raises AffectError, naming `source`, for another class or for fields that its config does not have.
+    """
+    configs = {model.__name__: config for model, config in _CONFIGS.items()}
+    if record["model"] not in configs:
+        raise AffectError(f"{source} holds a {record['model']}; load_model knows {', '.join(configs)}")
+    return build_model(record["model"], config_from_dict(configs[record["model"]], record["config"], source))
 
 
 def config_from_dict(config_class: type, values: dict[str, Any], source: str) -> Any:

@@ -1,0 +1,94 @@
+"""Predictions as a table, and the table as CSV (nothing needed) or Parquet (needs pyarrow)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from affect_core.errors import AffectError
+from affect_core.labels import ACTION_UNITS, AffectPrediction
+from affect_core.metrics import probabilities
+from affect_core.storage import atomic_path
+
+
+def prediction_table(
+    prediction: AffectPrediction, images: Sequence[str], *, thresholds: Sequence[float] | None = None
+) -> pd.DataFrame:
+    """One row an image, in the order given, with the columns of the tasks that the prediction has:
+
+    image                       its name
+    valence, arousal            float32, as predicted: not clipped to [-1, 1]
+    expression                  name of the most probable one
+    probability_<expression>    float32 in [0, 1], softmax of the logits
+    probability_AU<unit>        float32 in [0, 1], sigmoid of the logit
+    active_AU<unit>             bool: probability above the unit's threshold, 0.5 by default
+
+    thresholds (12,) are probabilities. Raises AffectError if names and rows differ in number.
+    """
+    prediction = rows_of_images(prediction, images)
+    columns: dict[str, object] = {"image": list(images)}
+    if prediction.valence_arousal is not None:
+        columns |= dict(zip(("valence", "arousal"), prediction.valence_arousal.T, strict=True))
+    if prediction.expression_logits is not None:
+        shares = softmax(prediction.expression_logits.astype(np.float64), axis=1).astype(np.float32)
+        best = prediction.expression_logits.argmax(axis=1)
+        columns["expression"] = [prediction.vocabulary[index] for index in best]
+        columns |= {f"probability_{name}": shares[:, index] for index, name in enumerate(prediction.vocabulary)}
+    if prediction.action_unit_logits is not None:
+        shares, active = probabilities(prediction.action_unit_logits), active_units(prediction, thresholds)
+        columns |= {f"probability_AU{unit}": shares[:, k].astype(np.float32) for k, unit in enumerate(ACTION_UNITS)}
+        columns |= {f"active_AU{unit}": active[:, k] for k, unit in enumerate(ACTION_UNITS)}
+    return pd.DataFrame(columns)
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write the table to `path`, as its suffix says: .csv or .parquet; whole or not at all.
+
+    Raises AffectError for another suffix, or for Parquet without pyarrow.
+    """
+    path = Path(path)
+    writers = {".csv": _write_csv, ".parquet": _write_parquet}
+    if path.suffix not in writers:
+        raise AffectError(f"{path}: a table is written as {' or '.join(writers)}, not as {path.suffix or 'no suffix'}")
+    writers[path.suffix](path, table)
+
+
+def active_units(prediction: AffectPrediction, thresholds: Sequence[float] | None) -> np.ndarray:
+    """(N, 12) bool: which action units count as active at the thresholds (12,) on probabilities; None means 0.5.
+
+    Raises AffectError for thresholds of another number or outside [0, 1].
+    """
+    cut = np.full(len(ACTION_UNITS), 0.5) if thresholds is None else np.asarray(thresholds, np.float64)
+    if cut.shape != (len(ACTION_UNITS),) or not ((cut >= 0) & (cut <= 1)).all():
+        raise AffectError(f"thresholds are {len(ACTION_UNITS)} probabilities, one an action unit, not {cut.tolist()}")
+    return probabilities(prediction.action_unit_logits) > cut
+
+
+def rows_of_images(prediction: AffectPrediction, images: Sequence[str]) -> AffectPrediction:
+    """The prediction as numpy arrays. Raises AffectError unless every task has one row for each image."""
+    prediction = prediction.numpy()
+    for task in ("expression_logits", "action_unit_logits", "valence_arousal"):
+        values = getattr(prediction, task)
+        if values is not None and len(values) != len(images):
+            raise AffectError(f"the prediction has {len(values)} rows of {task}, but {len(images)} images are named")
+    return prediction
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _write_parquet(path: Path, table: pd.DataFrame) -> None:
+    with atomic_path(path) as temporary:
+        try:
+            table.to_parquet(temporary, index=False, engine="pyarrow")
+        except ImportError as error:
+            raise AffectError(
+                f"{path}: Parquet is written with pyarrow, which is not installed: "
+                "pip install 'affect-core[parquet]', or write .csv"
+            ) from error

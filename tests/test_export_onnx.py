@@ -1,0 +1,202 @@
+"""A stock onnxruntime reproduces our predictions, for any number of images, or there is no file."""
+
+import json
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from export_models import PATCHES, VIT, cotex, emma, lively, mae, random_images, rendered_images
+from onnx import TensorProto, helper
+
+from affect_core.augment import IMAGENET_MEAN
+from affect_core.dan import DAN, DANConfig
+from affect_core.errors import AffectError
+from affect_core.export import export_onnx, onnx_differences, onnx_graphs, onnx_predictor, open_onnx, quantize_onnx
+from affect_core.export.onnx_graphs import read_description
+from affect_core.hardware import attention_layers
+from affect_core.labels import ACTION_UNITS, EXPRESSIONS, LSD_EXPRESSIONS, AffectLabels
+from affect_core.metrics import mtl_score
+from affect_core.vit import ViTConfig, ViTEncoder
+
+MODELS = {
+    "emma": emma,
+    "emma without prior": lambda: emma(va_source="vit_features", vit=VIT),
+    "cotex": cotex,
+    "cotex, three views, patch tokens": lambda: cotex(3, PATCHES),
+    "mae": mae,
+    "encoder": lambda: lively(ViTEncoder(VIT)),
+}
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return rendered_images(4)
+
+
+@pytest.fixture(scope="module")
+def emma_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "emma.onnx"
+    export_onnx(emma(), path)
+    return path
+
+
+def in_pytorch(model, images):
+    with torch.no_grad():
+        if isinstance(model, ViTEncoder):
+            return {"tokens": model(images)}
+        if hasattr(model, "encoder"):
+            return {"tokens": model.encoder(images)}
+        prediction = model.predict(images) if hasattr(model, "predict") else model(images)
+    names = ("expression_logits", "action_unit_logits", "valence_arousal")
+    return {name: getattr(prediction, name) for name in names if getattr(prediction, name) is not None}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stock_session_gives_the_outputs_of_pytorch_on_random_and_rendered_images(name, tmp_path, faces):
+    model = MODELS[name]()
+    reported = export_onnx(model, tmp_path / "model.onnx", images=faces)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    assert [(port.name, port.type, port.shape[1:]) for port in session.get_inputs()] == [
+        ("images", "tensor(float)", [3, 32, 32])
+    ]
+    for images in (random_images(1), random_images(5), faces):
+        expected = in_pytorch(model, images)
+        found = dict(zip(expected, session.run(list(expected), {"images": images.numpy()}), strict=True))
+        assert set(reported) == set(expected)
+        for output, tensor in expected.items():
+            assert len(images) == 1 or tensor.std(dim=0).max() > 0.01, "the test needs outputs that depend on the image"
+            np.testing.assert_allclose(found[output], tensor.numpy(), rtol=0, atol=1e-4)
+            assert reported[output] <= 1e-4
+
+
+def test_what_is_exported_is_the_model_in_eval_mode_and_it_is_left_as_it_was(tmp_path):
+    model = cotex().train()
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    export_onnx(model, tmp_path / "model.onnx")
+    assert model.training and all(layer.fused_attn for layer in attention_layers(model))
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    ids_keep = torch.tensor([[0, 1], [2, 3]])
+    assert model.views[0](random_images(2), ids_keep).shape == (2, 3, 32), "it still hides patches"
+    found = open_onnx(tmp_path / "model.onnx")(random_images(2))["expression_logits"]
+    np.testing.assert_allclose(found, in_pytorch(model.eval(), random_images(2))["expression_logits"], atol=1e-4)
+
+
+def test_the_file_passes_onnxs_checker_and_documents_itself(emma_file):
+    onnx.checker.check_model(onnx.load(emma_file), full_check=True)
+    text = onnxruntime.InferenceSession(emma_file).get_modelmeta().custom_metadata_map["affect_core"]
+    said = json.loads(text)
+    assert said == read_description(emma_file)
+    assert said["model"] == "EMMA"
+    assert (tuple(said["vocabulary"]), tuple(said["action_units"])) == (EXPRESSIONS, ACTION_UNITS)
+    assert said["input"]["images"] == ["N", 3, 32, 32] and tuple(said["input"]["mean"]) == IMAGENET_MEAN
+    assert said["outputs"] == ["expression_logits", "action_unit_logits", "valence_arousal"]
+
+
+def test_the_predictor_speaks_of_expressions_by_name(tmp_path, emma_file):
+    prediction = onnx_predictor(emma_file)(random_images(3))
+    assert prediction.vocabulary == EXPRESSIONS and prediction.valence_arousal.shape == (3, 2)
+    export_onnx(cotex(), tmp_path / "cotex.onnx")
+    prediction = onnx_predictor(tmp_path / "cotex.onnx")(random_images(3).numpy())
+    assert prediction.vocabulary == LSD_EXPRESSIONS and prediction.valence_arousal is None
+
+
+def test_an_encoder_predicts_nothing(tmp_path):
+    export_onnx(mae(), tmp_path / "mae.onnx")
+    with pytest.raises(AffectError, match="holds a MAE, which predicts nothing"):
+        onnx_predictor(tmp_path / "mae.onnx")
+    with pytest.raises(AffectError, match="nothing that could be scored"):
+        quantize_onnx(tmp_path / "mae.onnx", tmp_path / "int8.onnx", random_images(2), score=dict)
+
+
+def test_another_models_file_differs(emma_file):
+    other = emma()
+    with torch.no_grad():
+        other.va_head[2].bias += 0.5
+    differences = onnx_differences(emma_file, other, random_images(2))
+    assert differences["valence_arousal"] == pytest.approx(0.5, abs=1e-3)
+    assert differences["expression_logits"] <= 1e-4
+
+
+def test_a_graph_that_differs_from_pytorch_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_graphs, "onnx_differences", lambda *_: {"tokens": float("nan")})
+    with pytest.raises(AffectError, match="differs from PyTorch in tokens"):
+        export_onnx(mae(), tmp_path / "mae.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_exported_is_refused_in_words(tmp_path, monkeypatch):
+    with pytest.raises(AffectError, match="a DAN cannot be exported"):
+        export_onnx(DAN(DANConfig(width=8)), tmp_path / "dan.onnx")
+    monkeypatch.setattr(onnx_graphs, "_LARGEST", 1000)
+    with pytest.raises(AffectError, match="2 GiB"):
+        export_onnx(mae(), tmp_path / "mae.onnx")
+
+
+def test_files_that_are_no_graph_of_ours_are_refused_in_words(tmp_path):
+    with pytest.raises(AffectError, match="not found"):
+        open_onnx(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("no graph")
+    with pytest.raises(AffectError, match="not an ONNX file"):
+        open_onnx(tmp_path / "text.onnx")
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("images", "y")]
+    graph = helper.make_graph([helper.make_node("Identity", ["images"], ["y"])], "g", ports[:1], ports[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "a.onnx")
+    with pytest.raises(AffectError, match="not written by this project"):
+        onnx_predictor(tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_missing_package_is_named_with_its_extra(package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(AffectError, match=rf"{package} is not installed.*affect-core\[export\]"):
+        export_onnx(mae(), tmp_path / "mae.onnx")
+
+
+def test_eight_bits_shrink_the_file_and_the_change_is_told(tmp_path, emma_file, faces):
+    images = torch.cat([faces, random_images(5)])
+    labels = AffectLabels.missing(len(images))
+    labels.valence_arousal[:] = np.random.default_rng(0).uniform(-1, 1, (9, 2))
+    for valid in (labels.valence_arousal_valid, labels.expression_valid, labels.action_units_valid):
+        valid[:] = True
+    target = tmp_path / "int8.onnx"
+
+    def score(prediction):
+        return mtl_score(prediction, labels)
+
+    effect = quantize_onnx(emma_file, target, images, score=score)
+    assert effect.size == (emma_file.stat().st_size, target.stat().st_size)
+    operators = {node.op_type for node in onnx.load(target).graph.node}
+    assert "MatMulInteger" in operators and "ConvInteger" not in operators and "Gemm" not in operators
+    before, after = (onnx_predictor(path) for path in (emma_file, target))
+    for name in ("expression_logits", "action_unit_logits", "valence_arousal"):
+        assert effect.largest_difference[name] >= effect.mean_difference[name] > 0
+    assert effect.score["valence_ccc"] == pytest.approx([score(run(images))["valence_ccc"] for run in (before, after)])
+    assert set(effect.score) >= {"p_mtl", "expression_f1"} and "expression_f1_per_class" not in effect.score
+
+
+def test_images_go_through_in_batches_and_come_back_in_order(tmp_path, emma_file):
+    images, seen = random_images(7), []
+
+    def remember(prediction):
+        seen.append(prediction)
+        return {}
+
+    quantize_onnx(emma_file, tmp_path / "int8.onnx", images, score=remember, batch_size=3)
+    expected = onnx_predictor(emma_file)(images)
+    np.testing.assert_allclose(seen[0].expression_logits, expected.expression_logits, atol=1e-4)
+
+
+def test_a_wider_encoder_takes_a_third_of_the_bytes_in_eight_bits(tmp_path):
+    model = lively(ViTEncoder(ViTConfig(image_size=32, patch_size=8, width=128, depth=2, heads=2)))
+    export_onnx(model, tmp_path / "a.onnx", tolerance=1e-3)
+    effect = quantize_onnx(tmp_path / "a.onnx", tmp_path / "b.onnx", random_images(2))
+    assert effect.size[1] < effect.size[0] / 3 and effect.score is None
+
+
+def test_no_image_no_effect(tmp_path, emma_file):
+    with pytest.raises(AffectError, match="without an image"):
+        quantize_onnx(emma_file, tmp_path / "int8.onnx", torch.zeros(0, 3, 32, 32))
+    assert not (tmp_path / "int8.onnx").exists()
