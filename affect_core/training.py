@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -188,6 +189,7 @@ class _Loop:
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and has_bf16(device))
         self.step, self.seconds, self.best, self.best_epoch = 0, 0.0, -math.inf, 0
         self.log: list[dict] = []
+        self.order = lru_cache(1)(lambda epoch: np.random.default_rng([config.seed, epoch]).permutation(len(data)))
         self.sums: dict[str, float] = defaultdict(float)
         if (directory / "resume.pt").exists():
             self._restore()
@@ -228,8 +230,7 @@ class _Loop:
         seed = int(np.random.SeedSequence([self.config.seed, self.step]).generate_state(1, np.uint64)[0] >> 1)
         torch.manual_seed(seed)
         generator = torch.Generator(self.device).manual_seed(seed)
-        order = np.random.default_rng([self.config.seed, epoch]).permutation(len(self.data))
-        rows = order[index * self.images_per_step : (index + 1) * self.images_per_step]
+        rows = self.order(epoch)[index * self.images_per_step : (index + 1) * self.images_per_step]
         self.model.train()
         rate = warmup_cosine(
             (self.step + 1) / self.steps_per_epoch, self.config.epochs, self.config.warmup_epochs,

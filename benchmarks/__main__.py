@@ -13,11 +13,12 @@ from pathlib import Path
 from affect_core.profiles import load_profile
 from affect_core.record import environment_record
 from affect_core.storage import read_json, write_json
-from benchmarks import measures
+from benchmarks import corpus_reading, measures
 from benchmarks.ceilings import ceilings
 
 MEASURES = (measures.rendering, measures.rendering_in_one_process, measures.input_pipeline, measures.mae_steps,
-            measures.finetuning_steps, measures.bootstrap_intervals)  # fmt: skip
+            measures.finetuning_steps, measures.bootstrap_intervals, corpus_reading.million_rows,
+            corpus_reading.shard_reading)  # fmt: skip
 
 
 def main() -> None:

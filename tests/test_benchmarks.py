@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from affect_core.corpora import open_packed
 from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.errors import AffectError
 from affect_core.losses import cotex_loss
@@ -14,6 +15,7 @@ from affect_core.mae import MAEConfig
 from affect_core.vit import ViTConfig
 from benchmarks import peers
 from benchmarks.ceilings import counted_gflop
+from benchmarks.corpus_reading import _shard_reading, measure_reading, write_sparse_corpus
 from benchmarks.plain import PlainFaces, endless, plain_cotex_loss, write_faces
 from benchmarks.timing import rates, ratios
 
@@ -57,6 +59,22 @@ def test_a_missing_peer_is_said_in_a_sentence(peer, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(AffectError, match=r"pip install -e '\.\[bench\]'"):
         getattr(peers, peer)(MAEConfig(VIT, 16, 1, 2))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_sparse_corpus_takes_little_disk_and_is_read_like_any_other(tmp_path):
+    write_sparse_corpus(tmp_path, 5000, 32, images_per_shard=2000)
+    files = [path.stat() for path in tmp_path.glob("pixels-*.npy")]
+    assert len(files) == 3 and sum(file.st_size for file in files) > 5000 * 32 * 32 * 3
+    assert sum(512 * file.st_blocks for file in files) < 200_000
+    corpus = open_packed(tmp_path)
+    assert len(corpus) == len(corpus.table) == 5000 and len(corpus.split("validation")) == 500
+    measured = measure_reading(tmp_path, 4)
+    assert measured["batches"] == 4 and 0 < measured["open, s"] < 2 and measured["images per second, augmented"] > 0
+
+
+def test_reading_shards_is_measured_against_the_stream():
+    assert _shard_reading(16, count=64)["stream of shards"]["times stream of shards"] == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

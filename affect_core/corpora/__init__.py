@@ -8,12 +8,16 @@ from affect_core.corpora.image_decoding import UnusableImageError, decode_image,
 from affect_core.corpora.image_store import ImageStore, open_image_store
 from affect_core.corpora.packed import open_packed, pack_corpus
 from affect_core.corpora.problems import BadRowsError, Problem
+from affect_core.corpora.shard_stream import ShardStream
+from affect_core.corpora.webdataset_packing import pack_shards
+from affect_core.corpora.webdataset_shards import write_shards
 
 __all__ = [
     "BadRowsError",
     "Corpus",
     "ImageStore",
     "Problem",
+    "ShardStream",
     "UnusableImageError",
     "available_corpora",
     "combine_corpora",
@@ -25,5 +29,7 @@ __all__ = [
     "open_image_store",
     "open_packed",
     "pack_corpus",
+    "pack_shards",
     "read_image",
+    "write_shards",
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from affect_core.corpora.corpus import Corpus, corpus_fingerprint
+from affect_core.corpora.corpus import Corpus, table_fingerprint
 from affect_core.corpora.image_store import ImageStore
 from affect_core.corpora.packed import ShardedImages
 from affect_core.errors import AffectError
@@ -49,7 +49,7 @@ def combine_corpora(corpora: Sequence[Corpus], vocabulary: tuple[str, ...]) -> C
         images=images,
         problems=tuple(problem for corpus in corpora for problem in corpus.problems),
         notes=tuple(notes),
-        fingerprint=corpus_fingerprint(name, table, stacked, images),
+        fingerprint=table_fingerprint(name, table, stacked, images),
         root=roots.pop() if len(roots) == 1 else None,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -90,7 +90,7 @@ class Corpus:
         """The corpus of `rows` (index array or mask), on the same image store."""
         table = self.table.iloc[rows].reset_index(drop=True)
         labels, images = self.labels[rows], self.images.view(rows)
-        fingerprint = corpus_fingerprint(self.name, table, labels, images)
+        fingerprint = table_fingerprint(self.name, table, labels, images)
         return replace(self, table=table, labels=labels, images=images, fingerprint=fingerprint)
 
 
@@ -145,7 +145,7 @@ def open_corpus(
         raise AffectError(f"{root / name} has no usable {' and no '.join(sorted(empty))} image{found}")
     table = pd.DataFrame({column: getattr(listing, column)[rows] for column in ("image", "split", "group")})
     labels, images = listing.labels[rows], images.view(rows)
-    fingerprint = corpus_fingerprint(name, table, labels, images)
+    fingerprint = table_fingerprint(name, table, labels, images)
     files = None if listing.pixels is not None else root
     return Corpus(name, table, labels, images, tuple(log.problems), listing.notes, fingerprint, files)
 
@@ -183,12 +183,23 @@ def describe(corpus: Corpus) -> pd.DataFrame:
     return table
 
 
-def corpus_fingerprint(name: str, table: pd.DataFrame, labels: AffectLabels, images: ImageStore) -> str:
-    """Hex digest of everything that a corpus holds: name, table, labels and pixels."""
-    digest = hashlib.sha256(f"{name} {images.size} {len(table)} {images.fingerprint()}".encode())
-    for column in ("image", "split", "group"):
-        digest.update("\0".join(table[column]).encode("utf-8", "surrogateescape"))
+def corpus_fingerprint(
+    name: str, n: int, labels: AffectLabels, images: ImageStore, columns: Iterable[Iterable[bytes]]
+) -> str:
+    """`Corpus.fingerprint` from its `n` rows; columns: image, split, group, as blocks of ended lines."""
+    digest = hashlib.sha256(f"{name} {images.size} {n} {images.fingerprint()}".encode())
+    for blocks in columns:
+        for number, block in enumerate(blocks):
+            digest.update((b"\0" if number else b"") + block[:-1].replace(b"\n", b"\0"))
     for item in fields(labels):
         value = getattr(labels, item.name)
-        digest.update(np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+        digest.update(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else repr(value).encode())
     return digest.hexdigest()
+
+
+def table_fingerprint(name: str, table: pd.DataFrame, labels: AffectLabels, images: ImageStore) -> str:
+    """`Corpus.fingerprint`, a hex digest of everything a corpus holds: name, table, labels and pixels."""
+    columns = ("".join(f"{entry}\n" for entry in table[column]) for column in ("image", "split", "group"))
+    return corpus_fingerprint(
+        name, len(table), labels, images, ([text.encode("utf-8", "surrogateescape")] for text in columns)
+    )
