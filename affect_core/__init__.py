@@ -30,7 +30,7 @@ _HOME = {
     "lsd_score": "metrics",
     "open_corpus": "corpora",
     "open_workbook": "workbook",
-    "predict": "predict",
+    "predict": "prediction",
     "save_weights": "checkpoints",
 }
 

@@ -54,7 +54,7 @@ def shipped_record(name: str) -> TrainRecord:
 
 
 def read_combination(folder: Path | None = None) -> dict:
-    """How `predict` combines the shipped models: the fields of `predict.Predictor` beside the models."""
+    """How `predict` combines the shipped models: the fields of `prediction.Predictor` beside the models."""
     values = read_json((folder or weights_dir()) / "combination.json")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 

@@ -22,7 +22,7 @@ from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
 from affect_core.labels import EXPRESSIONS, vocabulary_map
 from affect_core.metrics import expression_f1, mtl_score
-from affect_core.predict import Predictor
+from affect_core.prediction import Predictor
 from affect_core.stages import VALIDATION_NOISE_SEED, predict_expressions
 from affect_core.storage import read_json, write_text
 from affect_core.workbook import Workbook

@@ -9,12 +9,13 @@ have seen rendered faces alone.
 How the answers are combined. Each face is looked at in several crops, as it is and mirrored, and the logits of a model
 are averaged over them. Expressions are an average of log-probabilities of two models, the CNN inside EMMA and EMMA's
 ViT; CoTEX, which knows neither *neutral* nor *other*, has a say in which of its six expressions it is. Action units,
-valence and arousal are EMMA's.
+valence and arousal are EMMA's. The models were trained with all expressions about equally frequent; photographs are not
+like that, so `prevalence` says how often each is to be expected.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +34,11 @@ from affect_core.emma import EMMA
 from affect_core.errors import AffectError
 from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS, AffectPrediction, vocabulary_map
 
+AFFECTNET_COUNTS = {"neutral": 74_874, "anger": 24_882, "disgust": 3_803, "fear": 6_378, "happiness": 134_415,
+                    "sadness": 25_459, "surprise": 14_090, "other": 3_750}  # fmt: skip
+"""Manually annotated training photographs of each expression in AffectNet (Mollahosseini et al. 2017, from memory), the
+default prevalence. "other" stands at the count of contempt, the rarest, for lack of a number."""
+
 STORED_SIZE = 96
 """Pixels to which pictures are reduced before the crops are taken."""
 
@@ -44,6 +50,7 @@ class Predictor:
     cnn_share       weight of the CNN's log-probabilities against the ViT's, 0 to 1
     cotex_share     weight of CoTEX among its six expressions, 0 to 1
     temperature     the combined log-probabilities are divided by it (fitted on rendered faces that no model saw)
+    prevalence      (8,) how often each of EXPRESSIONS is to be expected; only ratios count. All alike by default
     thresholds      (12,) probabilities above which an action unit counts as active, fitted like the temperature
     zooms           crops that are looked at: 1 is the whole picture, 1.2 its central 1 / 1.2
     """
@@ -53,6 +60,7 @@ class Predictor:
     cnn_share: float = 0.5
     cotex_share: float = 0.25
     temperature: float = 1.0
+    prevalence: tuple[float, ...] = (1.0,) * 8
     thresholds: tuple[float, ...] = (0.5,) * 12
     zooms: tuple[float, ...] = (1.0, 1.2)
 
@@ -80,6 +88,7 @@ class Predictor:
         cnn = to_expressions(mean(self.emma.prior(views)).log_softmax(dim=1))
         cotex = mean(self.cotex(views).mean(dim=0)).log_softmax(dim=1)
         logits = self.combine(cnn, answer.expression_logits.log_softmax(dim=1), cotex) / self.temperature
+        logits = (logits + torch.tensor(self.prevalence, device=device).log()).log_softmax(dim=1)
         return replace(
             answer, expression_logits=logits, valence_arousal=answer.valence_arousal.clamp(-1, 1),
             uncertainty=1 - logits.softmax(dim=1).amax(dim=1),
@@ -107,19 +116,29 @@ class Predictor:
         return both
 
 
-def predict(images: Any, *, device: torch.device | str = "cpu", batch_size: int = 32) -> AffectPrediction:
+def predict(
+    images: Any, *, prevalence: Mapping[str, float] | None = AFFECTNET_COUNTS, device: torch.device | str = "cpu",
+    batch_size: int = 32,
+) -> AffectPrediction:
     """What the shipped EMMA and CoTEX say about pictures of faces.
 
     images  one picture, or a sequence or batch of them: paths, PIL images, or arrays (H, W), (H, W, 1), (H, W, 3) of
             uint8, or of floats in [0, 1]. Each is one face, cropped from forehead to chin; what exceeds the central
             square is cut off. Greyscale is fine.
+    prevalence  how often each of `labels.EXPRESSIONS` is to be expected among the pictures, in any unit; None for all
+                alike. The default is AffectNet's photographs.
 
     Returns numpy arrays, a row for each picture: expression_logits (N, 8), log-probabilities in the order of
     `labels.EXPRESSIONS`; action_unit_logits (N, 12); valence_arousal (N, 2) in [-1, 1]; uncertainty (N,) in [0, 1], the
     probability that the first expression is wrong, calibrated on rendered faces. Raises AffectError for what is no
-    picture, naming which one, and if the weights are not there.
+    picture, naming which one, for a prevalence that is not positive or lacks an expression, and without the weights.
     """
-    return load_predictor(str(device))(images, batch_size=batch_size)
+    expected = (1.0,) * len(EXPRESSIONS)
+    if prevalence is not None:
+        expected = tuple(float(prevalence.get(name, 0)) for name in EXPRESSIONS)
+        if set(prevalence) != set(EXPRESSIONS) or min(expected) <= 0:
+            raise AffectError(f"prevalence needs a number above 0 for each of {', '.join(EXPRESSIONS)}.")
+    return replace(load_predictor(str(device)), prevalence=expected)(images, batch_size=batch_size)
 
 
 @lru_cache(maxsize=2)

@@ -1,19 +1,20 @@
 """From pictures to one answer: what may be given, how the models are combined, and the weights that ship."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import affect_core
-from affect_core import predict as predict_module
-from affect_core import shipped
+from affect_core import prediction, shipped
 from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS, LSD_EXPRESSIONS
-from affect_core.predict import Predictor, as_pictures, to_expressions
+from affect_core.prediction import Predictor, as_pictures, to_expressions
 from affect_core.vit import ViTConfig
 
 VIT = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=3)
@@ -88,6 +89,19 @@ def test_cotex_moves_mass_among_its_six_expressions_only(predictor):
     assert torch.allclose(combined.exp().sum(dim=1), torch.ones(4), atol=1e-5)
 
 
+def test_prevalence_shifts_log_probabilities_by_its_logarithm(predictor, faces):
+    expected = tuple(range(1, 9))
+    alike, shifted = predictor(faces), replace(predictor, prevalence=expected)(faces)
+    gap = shifted.expression_logits - alike.expression_logits
+    np.testing.assert_allclose(gap - gap[:, :1], np.broadcast_to(np.log(expected), (5, 8)), atol=1e-4)
+
+
+def test_a_prevalence_that_lacks_an_expression_is_refused(faces):
+    for wrong in ({"neutral": 1}, dict.fromkeys(EXPRESSIONS, 1.0) | {"fear": 0}):
+        with pytest.raises(AffectError, match="a number above 0 for each of neutral, anger"):
+            affect_core.predict(faces, prevalence=wrong)
+
+
 def test_the_zoom_of_a_view_is_the_centre_of_the_picture(predictor):
     picture = np.zeros((1, 96, 96, 3), np.uint8)
     picture[:, 24:72, 24:72] = 255
@@ -114,7 +128,7 @@ def test_pictures_are_cut_to_their_central_square():
     wide = np.zeros((20, 60, 3), np.uint8)
     wide[:, 20:40] = 200
     assert (as_pictures(wide, 20) == 200).all()
-    assert as_pictures(wide).shape == (1, predict_module.STORED_SIZE, predict_module.STORED_SIZE, 3)
+    assert as_pictures(wide).shape == (1, prediction.STORED_SIZE, prediction.STORED_SIZE, 3)
 
 
 def test_the_shipped_weights_are_small_known_and_answer():
