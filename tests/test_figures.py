@@ -54,6 +54,7 @@ CURVES = np.tile(1 - THRESHOLDS, (12, 1))
 
 SYNTHETIC = "synthetic corpus"
 EXAMPLES = {
+    "reliability_diagram": lambda **k: figures.reliability_diagram(RNG.random(300), RNG.random(300) < 0.6, **k),
     "face_sheet": lambda **k: figures.face_sheet(FACES, ["neutral", "anger, v 0.1", "fear", "?"], 2, **k),
     "circumplex_histogram": lambda **k: figures.circumplex_histogram(PLANE, **k),
     "image_sizes": lambda **k: figures.image_sizes([112, 224, 90], [112, 200, 120], [90, 10, 1], **k),

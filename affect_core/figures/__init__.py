@@ -25,6 +25,7 @@ from affect_core.figures.interventions import (
     masking_curve,
 )
 from affect_core.figures.learning import js_curve, learning_curves
+from affect_core.figures.reliability import reliability_diagram
 from affect_core.figures.style import ACTION_UNIT_COLOURS, EXPRESSION_COLOURS
 from affect_core.figures.valence_arousal import valence_arousal_plane, valence_arousal_scatter
 
@@ -55,6 +56,7 @@ __all__ = [
     "occlusion_over_faces",
     "prediction_card",
     "reconstruction_sheet",
+    "reliability_diagram",
     "score_bars",
     "threshold_curves",
     "valence_arousal_plane",
