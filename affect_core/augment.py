@@ -1,22 +1,26 @@
 """Image augmentation of whole batches on the training device, every image with its own random parameters.
 
 Images come in as uint8 (N, S, S, 3) from the image store and leave as normalised float32 (N, 3, size, size). A crop,
-a resize and a flip are one affine map, so they cost one interpolation.
+a resize and a flip are one affine map, so they cost one interpolation. Parameters are drawn once, in `_draw_views`;
+on the CPU one kernel applies them (`augment_cpu`), elsewhere torch does.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torchvision.transforms.v2 import functional as tv
 
+from affect_core.augment_cpu import normalize_pixels, render_views
 from affect_core.distributed import Share
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_NEUTRAL = (1.0, 1.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -51,27 +55,22 @@ def augment(
 
     The images may be a process's `share` of a batch: they then look as they would in the whole batch.
     """
-    pixels = _to_unit_range(images)  # (N, 3, S, S)
-    draw = _Draws(generator, images.device, share or Share(len(images)))
-    scale, center = _crop_windows(config, draw)
-    flip = torch.ones(len(images), device=images.device)
-    if config.flip:
-        flip -= 2 * (draw() < 0.5).float()
-    theta = torch.zeros(len(images), 2, 3, device=images.device)
-    theta[:, 0, 0], theta[:, 1, 1] = scale[:, 0] * flip, scale[:, 1]
-    theta[:, :, 2] = center
-    grid = F.affine_grid(theta, [len(images), 3, size, size], align_corners=False)
-    pixels = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    if config.jitter_probability > 0:
-        pixels = _color_jitter(pixels, config, draw)
-    if config.grayscale_probability > 0:
-        gray = draw() < config.grayscale_probability
-        pixels[gray] = tv.rgb_to_grayscale(pixels[gray], num_output_channels=3)
-    return normalize(pixels)
+    _check(images)
+    views = _draw_views(config, _Draws(generator, images.device, share or Share(len(images))))
+    if len(views.half) != len(images):
+        raise ValueError(f"{len(images)} images were given for a share of {len(views.half)} rows")
+    if images.device.type == "cpu":
+        return _render_on_cpu(images, views, size)
+    return _render_with_torch(images, views, size)
 
 
 def prepare(images: torch.Tensor, size: int) -> torch.Tensor:
     """Images for evaluation: resized if need be, normalised. uint8 (N, S, S, 3) to float32 (N, 3, size, size)."""
+    _check(images)
+    if images.device.type == "cpu" and images.shape[1:3] == (size, size):
+        out = torch.empty(len(images), 3, size, size)
+        normalize_pixels(images.contiguous().numpy(), *_mean_and_std(), out.numpy(), torch.get_num_threads())
+        return out
     pixels = _to_unit_range(images)
     if pixels.shape[-1] != size:
         pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
@@ -92,9 +91,12 @@ def denormalize(pixels: torch.Tensor) -> torch.Tensor:
     return (pixels * std + mean).clamp(0, 1)
 
 
-def _to_unit_range(images: torch.Tensor) -> torch.Tensor:
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+def _check(images: torch.Tensor) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:]:
         raise ValueError(f"images must be uint8 (N, H, W, 3), not {images.dtype} {tuple(images.shape)}")
+
+
+def _to_unit_range(images: torch.Tensor) -> torch.Tensor:
     return images.permute(0, 3, 1, 2).float() / 255  # (N, 3, H, W)
 
 
@@ -126,25 +128,69 @@ def _crop_windows(config: Augmentation, draw: _Draws) -> tuple[torch.Tensor, tor
     return half, offset * (1 - half)
 
 
-def _color_jitter(pixels: torch.Tensor, config: Augmentation, draw: _Draws) -> torch.Tensor:
-    """torchvision's ColorJitter, factors and order drawn per image, on a random share of the images.
+@dataclass(frozen=True)
+class _Views:
+    """Drawn parameters of n views, on the device of their generator; `augment_cpu.render_views` says what they mean."""
 
-    The images are grouped by what comes next in their order, so that each adjustment runs on a batch.
-    """
-    chosen = (draw() < config.jitter_probability).nonzero().flatten()
-    factors = draw(4)[chosen] * 2 - 1  # (C, 4) in [-1, 1]
-    order = draw(4)[chosen].argsort(dim=1)  # (C, 4)
-    if len(chosen) == 0:
-        return pixels
-    jittered = pixels[chosen]
+    half: torch.Tensor
+    center: torch.Tensor
+    jittered: torch.Tensor
+    factors: torch.Tensor
+    order: torch.Tensor
+    gray: torch.Tensor
+
+
+def _draw_views(config: Augmentation, draw: _Draws) -> _Views:
+    """Colour jitter is torchvision's ColorJitter, factors and order drawn per image, on a random share of them."""
+    half, center = _crop_windows(config, draw)
+    if config.flip:
+        half[:, 0] *= 1 - 2 * (draw() < 0.5).float()
+    n = len(half)
+    jittered, gray = half.new_zeros(n, dtype=torch.bool), half.new_zeros(n, dtype=torch.bool)
+    factors, order = half.new_zeros(n, 4), half.new_zeros(n, 4, dtype=torch.long)
+    if config.jitter_probability > 0:
+        jittered = draw() < config.jitter_probability
+        factors = half.new_tensor(_NEUTRAL) + half.new_tensor(config.jitter) * (draw(4) * 2 - 1)
+        order = draw(4).argsort(dim=1)
+    if config.grayscale_probability > 0:
+        gray = draw() < config.grayscale_probability
+    return _Views(half, center, jittered, factors, order, gray)
+
+
+def _render_on_cpu(images: torch.Tensor, views: _Views, size: int) -> torch.Tensor:
+    out = torch.empty(len(images), 3, size, size)
+    parameters = (getattr(views, field.name).contiguous().numpy() for field in fields(views))
+    render_views(images.contiguous().numpy(), *parameters, *_mean_and_std(), out.numpy(), torch.get_num_threads())
+    return out
+
+
+def _mean_and_std() -> tuple[np.ndarray, np.ndarray]:
+    return np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
+
+
+def _render_with_torch(images: torch.Tensor, views: _Views, size: int) -> torch.Tensor:
+    theta = torch.zeros(len(images), 2, 3, device=images.device)
+    theta[:, 0, 0], theta[:, 1, 1] = views.half.unbind(dim=1)
+    theta[:, :, 2] = views.center
+    grid = F.affine_grid(theta, [len(images), 3, size, size], align_corners=False)
+    pixels = _to_unit_range(images)  # (N, 3, S, S)
+    pixels = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    chosen = views.jittered.nonzero().flatten()
+    if len(chosen):
+        pixels[chosen] = _color_jitter(pixels[chosen], views.factors[chosen], views.order[chosen])
+    if views.gray.any():
+        pixels[views.gray] = tv.rgb_to_grayscale(pixels[views.gray], num_output_channels=3)
+    return normalize(pixels)
+
+
+def _color_jitter(pixels: torch.Tensor, factors: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    """The images are grouped by what comes next in their order, so that each adjustment runs on a batch."""
     adjustments = (adjust_brightness, adjust_contrast, adjust_saturation, adjust_hue)
-    neutral = (1.0, 1.0, 1.0, 0.0)
     for turn in range(4):
         for kind, adjust in enumerate(adjustments):
             rows = (order[:, turn] == kind).nonzero().flatten()
             if len(rows):
-                jittered[rows] = adjust(jittered[rows], neutral[kind] + config.jitter[kind] * factors[rows, kind])
-    pixels[chosen] = jittered
+                pixels[rows] = adjust(pixels[rows], factors[rows, kind])
     return pixels
 
 

@@ -15,12 +15,14 @@ import torch
 
 PACKAGE = Path(__file__).parent
 TRAINING_MODULES = (
-    "augment", "batches", "cotex", "dan", "distributed", "emma", "hardware", "labels", "losses", "mae", "optim",
-    "stages", "training", "vit",
+    "augment", "augment_cpu", "batches", "cotex", "dan", "distributed", "emma", "hardware", "labels", "losses", "mae",
+    "optim", "stages", "training", "vit",
 )  # fmt: skip
 """Modules whose source decides what a training run computes; editing one makes a finished run out of date."""
 
-RECORDED_PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "opencv-python-headless")
+RECORDED_PACKAGES = (
+    "torch", "torchvision", "timm", "numpy", "numba", "pandas", "scikit-learn", "opencv-python-headless",
+)  # fmt: skip
 
 
 def fingerprint(*parts) -> str:
