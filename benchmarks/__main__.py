@@ -17,8 +17,8 @@ from benchmarks import corpus_reading, measures
 from benchmarks.ceilings import ceilings
 
 MEASURES = (measures.rendering, measures.rendering_in_one_process, measures.input_pipeline, measures.mae_steps,
-            measures.finetuning_steps, measures.bootstrap_intervals, corpus_reading.million_rows,
-            corpus_reading.shard_reading)  # fmt: skip
+            measures.finetuning_steps, measures.bootstrap_intervals, measures.explorer_update, measures.prediction,
+            corpus_reading.million_rows, corpus_reading.shard_reading)  # fmt: skip
 
 
 def main() -> None:

@@ -197,3 +197,31 @@ def bootstrap_intervals(profile: Profile) -> dict:
     started = time.perf_counter()
     mtl_bootstrap(prediction, labels, rng.integers(0, 150, n), resamples=2000)
     return {"seconds": round(time.perf_counter() - started, 2)}
+
+
+def explorer_update(profile: Profile) -> dict:
+    """Milliseconds of processor time from a slider of the action-unit mixer to the new picture, at 128 px."""
+    from affect_core import explorers
+
+    explorer = explorers.action_unit_mixer(EMMA(profile.emma, DAN(profile.prior)).eval(), size=128)
+    spent = []
+    for level in np.linspace(0, 0.9, 10):
+        started = time.process_time()
+        explorer.controls["au12"].value = level
+        spent.append(1000 * (time.process_time() - started))
+    return {"median": round(float(np.median(spent)), 1), "largest": round(max(spent), 1)}
+
+
+def prediction(profile: Profile) -> dict:
+    """Milliseconds a face of `predict` with the shipped weights on one thread: single faces, and batches of 32."""
+    from affect_core.prediction import load_predictor
+
+    predictor, threads = load_predictor(), torch.get_num_threads()
+    faces = np.random.default_rng(0).integers(0, 256, (32, 112, 112, 3), dtype=np.uint8)
+    torch.set_num_threads(1)
+    try:
+        measured = rates({"one by one": (lambda: predictor(faces[0]), 1),
+                          "batches of 32": (lambda: predictor(faces), 32)})  # fmt: skip
+    finally:
+        torch.set_num_threads(threads)
+    return {name: round(1000 / rate, 1) for name, rate in measured.items()}

@@ -139,8 +139,9 @@ def test_cells_run_as_jobs_of_submitit(tmp_path, smoke_book):
     """The executor that needs no cluster; a job is what Slurm would start."""
     submitit = pytest.importorskip("submitit")
     from affect_core import evidence
+    from affect_core.experiments import Cell, Setting
 
-    cell = evidence.Cell(evidence.Setting("cotex", start="random", labels=0.5, changes=(("views", 1),)), 0)
+    cell = Cell(Setting("cotex", start="random", labels=0.5, changes=(("views", 1),)), 0)
     executor = submitit.AutoExecutor(folder=tmp_path / "jobs", cluster="local")
     executor.update_parameters(timeout_min=5)
     job = executor.submit(evidence._job, "smoke", "", str(smoke_book.run_dir), cell, tmp_path / "results", 32)
