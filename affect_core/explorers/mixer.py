@@ -30,15 +30,15 @@ def action_unit_mixer(emma: EMMA | None = None, *, state: FaceState | None = Non
         "intensity": slider(0, 1, state.intensity, 0.01, "intensity"),
         "asymmetry": slider(-1, 1, state.asymmetry, 0.05, "asymmetry"),
         "identity": whole_slider(0, 99, state.identity, "identity"),
-        "yaw": slider(-40, 40, state.yaw, 1, "yaw °", readout_format=".0f"),
-        "pitch": slider(-25, 25, state.pitch, 1, "pitch °", readout_format=".0f"),
-        "roll": slider(-25, 25, state.roll, 1, "roll °", readout_format=".0f"),
-        "lamp_azimuth": slider(-100, 100, state.lamp_azimuth, 5, "lamp azimuth °", readout_format=".0f"),
-        "lamp_elevation": slider(-20, 70, state.lamp_elevation, 5, "lamp elevation °", readout_format=".0f"),
+        "yaw": slider(-40, 40, state.yaw, 1, "yaw °", digits=0),
+        "pitch": slider(-25, 25, state.pitch, 1, "pitch °", digits=0),
+        "roll": slider(-25, 25, state.roll, 1, "roll °", digits=0),
+        "lamp_azimuth": slider(-100, 100, state.lamp_azimuth, 5, "lamp azimuth °", digits=0),
+        "lamp_elevation": slider(-20, 70, state.lamp_elevation, 5, "lamp elevation °", digits=0),
         "lamp": slider(0, 3, state.lamp, 0.1, "lamp"),
     }
     units = {
-        f"au{unit}": slider(0, 1, state.action_units.get(unit, 0.0), 0.01, f"AU{unit} {NAMES[unit]}")
+        f"au{unit}": slider(0, 1, state.action_units.get(unit, 0.0), 0.01, f"AU{unit} {NAMES[unit]}", words=168)
         for unit in RENDERED_ACTION_UNITS
     }
 
@@ -49,7 +49,7 @@ def action_unit_mixer(emma: EMMA | None = None, *, state: FaceState | None = Non
 
     presets = {name: widgets.Button(description=name, layout={"width": "auto"}) for name in PRESETS}
     player = widgets.Play(min=0, max=FRAMES, interval=FRAME_MILLISECONDS, value=FRAMES, show_repeat=False)
-    aligned = widgets.GridBox(list(units.values()), layout={"grid_template_columns": "repeat(auto-fill, 310px)"})
+    aligned = widgets.GridBox(list(units.values()), layout={"grid_template_columns": "repeat(auto-fill, 370px)"})
     rows = [list(presets.values()), [player, *list(dials.values())[:3]], list(dials.values())[3:]]
     explorer = Explorer(dials | units, draw, rows)
     explorer.children = (*explorer.children, aligned)

@@ -135,16 +135,20 @@ def require_eval(model: nn.Module) -> None:
         raise AffectError(f"{type(model).__name__} is in training mode; call its eval() before you explore it.")
 
 
-def slider(low: float, high: float, value: float, step: float, description: str, **options) -> widgets.FloatSlider:
-    """A slider whose description is not cut off."""
-    options = {"readout_format": ".2f", "style": {"description_width": "initial"}, **options}
-    return widgets.FloatSlider(value, min=low, max=high, step=step, description=description, **options)
+def slider(
+    low: float, high: float, value: float, step: float, description: str, *, words: int = 115, digits: int = 2
+) -> widgets.FloatSlider:
+    """A slider with `words` pixels for its description, so that tracks below each other line up."""
+    return widgets.FloatSlider(
+        value, min=low, max=high, step=step, description=description, readout_format=f".{digits}f",
+        style={"description_width": f"{words}px"}, layout={"width": f"{words + 195}px"},
+    )  # fmt: skip
 
 
-def whole_slider(low: int, high: int, value: int, description: str, **options) -> widgets.IntSlider:
-    """The same for whole numbers."""
-    options = {"style": {"description_width": "initial"}, **options}
-    return widgets.IntSlider(value, min=low, max=max(low, high), description=description, **options)
+def whole_slider(low: int, high: int, value: int, description: str) -> widgets.IntSlider:
+    """The same for whole numbers, with a short description."""
+    style, layout = {"description_width": "70px"}, {"width": "265px"}
+    return widgets.IntSlider(value, min=low, max=max(low, high), description=description, style=style, layout=layout)
 
 
 def choice(options: Sequence, value, description: str) -> widgets.Dropdown:
