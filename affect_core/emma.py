@@ -90,17 +90,24 @@ class EMMA(nn.Module):
 
         prior_images are the same faces at the size and scale that the CNN was trained on; by default `images`.
         """
+        return self.forward_with_prior(images, prior_images)[0]
+
+    def forward_with_prior(
+        self, images: Tensor, prior_images: Tensor | None = None
+    ) -> tuple[AffectPrediction, Tensor | None]:
+        """The prediction of `forward`, and the CNN's scores (N, 8) that it was made with (None without a CNN)."""
         features = self.vit.features(images)  # (N, F); the class token, as published
         scores = self.vit.head(features)  # (N, 20)
         prior_scores = None
         if self.prior is not None:
             prior_scores = self.prior(images if prior_images is None else prior_images)  # (N, 8)
-        return AffectPrediction(
+        prediction = AffectPrediction(
             expression_logits=scores[:, : len(EXPRESSIONS)],
             action_unit_logits=scores[:, len(EXPRESSIONS) :],
             valence_arousal=self.va_head(self._va_inputs(features, scores, prior_scores)),
             vocabulary=EXPRESSIONS,
         )
+        return prediction, prior_scores
 
     def init_from_mae(self, mae: MAE | ViTEncoder) -> None:
         """Start the ViT from a pretrained encoder; the heads keep their random weights."""

@@ -36,8 +36,8 @@ from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS, AffectPredict
 
 EVERYDAY = {"neutral": 0.50, "anger": 0.05, "disgust": 0.02, "fear": 0.02, "happiness": 0.30, "sadness": 0.05,
             "surprise": 0.05, "other": 0.01}  # fmt: skip
-"""The default prevalence: people in everyday photographs mostly look neutral or smile. Our own round numbers, chosen with
-a look at predictions for the ORL photographs, many of whose neutral faces the models otherwise call angry or happy."""
+"""The default prevalence: people in everyday photographs mostly look neutral or smile. Our own round numbers, chosen
+with a look at predictions for the ORL photographs: many neutral faces there are otherwise called angry or happy."""
 
 STORED_SIZE = 96
 """Pixels to which pictures are reduced before the crops are taken."""
@@ -49,7 +49,7 @@ class Predictor:
 
     cnn_share       weight of the CNN's log-probabilities against the ViT's, 0 to 1
     cotex_share     weight of CoTEX among its six expressions, 0 to 1
-    temperature     the combined log-probabilities are divided by it (fitted on rendered faces that no model saw)
+    temperature     the combined log-probabilities, prevalence included, are divided by it (fitted on rendered faces)
     prevalence      (8,) how often each of EXPRESSIONS is to be expected; only ratios count. All alike by default
     thresholds      (12,) probabilities above which an action unit counts as active, fitted like the temperature
     zooms           crops that are looked at: 1 is the whole picture, 1.2 its central 1 / 1.2
@@ -62,7 +62,7 @@ class Predictor:
     temperature: float = 1.0
     prevalence: tuple[float, ...] = (1.0,) * 8
     thresholds: tuple[float, ...] = (0.5,) * 12
-    zooms: tuple[float, ...] = (1.0, 1.2)
+    zooms: tuple[float, ...] = (1.1,)
 
     def __call__(self, images: Any, *, batch_size: int = 32) -> AffectPrediction:
         """Pictures of faces -> numpy `AffectPrediction` in the order of `images`; see `predict`."""
@@ -84,11 +84,12 @@ class Predictor:
         def mean(task: Tensor) -> Tensor:
             return task.float().unflatten(0, (count, -1)).mean(dim=0)
 
-        answer = self.emma(views).map(mean)
-        cnn = to_expressions(mean(self.emma.prior(views)).log_softmax(dim=1))
+        answer, cnn = self.emma.forward_with_prior(views)
+        answer, cnn = answer.map(mean), to_expressions(mean(cnn).log_softmax(dim=1))
         cotex = mean(self.cotex(views).mean(dim=0)).log_softmax(dim=1)
-        logits = self.combine(cnn, answer.expression_logits.log_softmax(dim=1), cotex) / self.temperature
-        logits = (logits + torch.tensor(self.prevalence, device=device).log()).log_softmax(dim=1)
+        logits = self.combine(cnn, answer.expression_logits.log_softmax(dim=1), cotex)
+        logits = logits + torch.tensor(self.prevalence, device=device).log()
+        logits = (logits / self.temperature).log_softmax(dim=1)
         return replace(
             answer, expression_logits=logits, valence_arousal=answer.valence_arousal.clamp(-1, 1),
             uncertainty=1 - logits.softmax(dim=1).amax(dim=1),

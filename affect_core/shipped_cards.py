@@ -27,7 +27,7 @@ from affect_core.stages import VALIDATION_NOISE_SEED, predict_expressions
 from affect_core.storage import read_json, write_text
 from affect_core.workbook import Workbook
 
-ZOOMS = (1.0, 1.2)
+ZOOMS = (1.1,)
 CNN_SHARE, COTEX_SHARE = 0.5, 0.25
 """Weights in the combination: chosen, not fitted. See `Predictor`."""
 
