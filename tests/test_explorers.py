@@ -148,7 +148,7 @@ def test_headless_a_sentence_takes_the_place_of_the_widget(monkeypatch):
         made.append(True)
         return widgets.Label()
 
-    assert "some lab" in explorers.play(some_lab).data and not made, "no widget, so no state in the notebook"
+    assert "some_lab" in explorers.play(some_lab).data and not made, "no widget, so no state in the notebook"
 
     class Kernel:
         _allow_stdin = True

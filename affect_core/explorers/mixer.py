@@ -38,7 +38,7 @@ def action_unit_mixer(emma: EMMA | None = None, *, state: FaceState | None = Non
         "lamp": slider(0, 3, state.lamp, 0.1, "lamp"),
     }
     units = {
-        f"au{unit}": slider(0, 1, state.action_units.get(unit, 0.0), 0.01, f"AU{unit} {NAMES[unit]}", words=168)
+        f"au{unit}": slider(0, 1, state.action_units.get(unit, 0.0), 0.01, f"AU{unit} {NAMES[unit]}", words=182)
         for unit in RENDERED_ACTION_UNITS
     }
 
@@ -49,7 +49,7 @@ def action_unit_mixer(emma: EMMA | None = None, *, state: FaceState | None = Non
 
     presets = {name: widgets.Button(description=name, layout={"width": "auto"}) for name in PRESETS}
     player = widgets.Play(min=0, max=FRAMES, interval=FRAME_MILLISECONDS, value=FRAMES, show_repeat=False)
-    aligned = widgets.GridBox(list(units.values()), layout={"grid_template_columns": "repeat(auto-fill, 370px)"})
+    aligned = widgets.GridBox(list(units.values()), layout={"grid_template_columns": "repeat(auto-fill, 384px)"})
     rows = [list(presets.values()), [player, *list(dials.values())[:3]], list(dials.values())[3:]]
     explorer = Explorer(dials | units, draw, rows)
     explorer.children = (*explorer.children, aligned)

@@ -67,7 +67,7 @@ class Explorer(widgets.VBox):
         self.picture = widgets.Image(format="png", layout={"max_width": "100%", "align_self": "flex-start"})
         self.message = widgets.HTML()
         self._draw, self._waiting = draw, False
-        wrapped = {"flex_flow": "row wrap", "align_items": "center"}
+        wrapped = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "2px 14px"}
         boxes = [widgets.HBox(row, layout=wrapped) for row in rows or [list(self.controls.values())]]
         super().__init__([*boxes, self.message, self.picture])
         for control in self.controls.values():
@@ -116,8 +116,7 @@ def play(explorer: Callable[..., widgets.Widget], *arguments, **options):
     """
     if has_reader():
         return explorer(*arguments, **options)
-    name = explorer.__name__.replace("_", " ")
-    return Markdown(f"*In JupyterLab the {name} is here; the figure above shows one of its states.*")
+    return Markdown(f"*In JupyterLab, `{explorer.__name__}` is here; the figure above shows one of its states.*")
 
 
 def has_reader() -> bool:
