@@ -13,7 +13,6 @@ from affect_core.evidence import labelled_share, train_cell
 from affect_core.experiments import COMPARISONS, STARTS, Cell, Comparison, Setting, cells
 from affect_core.labels import AffectLabels, AffectPrediction
 from affect_core.storage import read_json, write_json
-from affect_core.workbook import project_root
 
 EMMA = Setting("emma", labels=0.5)
 COTEX = Setting("cotex", labels=0.5, changes=(("views", 2), ("mask_ratio", 0.5)))
@@ -115,30 +114,6 @@ def test_other_pretrainings_see_fewer_faces_or_other_masks(small, smoke_book):
 
 def test_an_enlarged_batch_is_part_of_a_settings_name():
     assert Setting("cotex", batch=4).slug == "cotex-mae-10-batch_x4" != Setting("cotex").slug
-
-
-def test_the_readme_shows_the_stored_headline():
-    root = project_root()
-    stored = pd.read_csv(root / "results" / "differences.csv")
-    text = (root / "README.md").read_text(encoding="utf-8")
-    assert evidence_tables.with_headline(text, stored) == text, "make results"
-    main = {(comparison.question, name) for comparison in COMPARISONS for name in comparison.main}
-    assert len(evidence_tables.headline(stored)) == len(main)
-
-
-def test_the_stored_tables_are_those_of_the_stored_cells():
-    """Scores and seeds of `settings.csv`, from the cells' records alone."""
-    folder = project_root() / "results"
-    scores = pd.read_csv(folder / "cells.csv").set_index("cell")
-    assert set(scores.index) == {path.stem for path in (folder / "cells").glob("*.json")}
-    settings = pd.read_csv(folder / "settings.csv").set_index(["question", "setting"])
-    for comparison in COMPARISONS:
-        for name, setting in comparison.settings.items():
-            names = [Cell(setting, seed).name for seed in range(comparison.seeds_of(name))]
-            there = scores.loc[[cell for cell in names if cell in scores.index], comparison.metric]
-            if len(there):
-                row = settings.loc[(comparison.question, name)]
-                assert row["seeds"] == len(there) and row["score"] == pytest.approx(there.mean(), abs=3e-3)
 
 
 def test_a_text_without_the_markers_is_refused():

@@ -1,0 +1,32 @@
+"""What `results/` holds and the README shows agree. (A file of its own: `test_evidence` swaps the designs.)"""
+
+import pandas as pd
+import pytest
+
+from affect_core import evidence_tables
+from affect_core.experiments import COMPARISONS, Cell
+from affect_core.workbook import project_root
+
+
+def test_the_readme_shows_the_stored_headline():
+    root = project_root()
+    stored = pd.read_csv(root / "results" / "differences.csv")
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert evidence_tables.with_headline(text, stored) == text, "make results"
+    main = {(comparison.question, name) for comparison in COMPARISONS for name in comparison.main}
+    assert len(evidence_tables.headline(stored)) == len(main)
+
+
+def test_the_stored_tables_are_those_of_the_stored_cells():
+    """Scores and seeds of `settings.csv`, from the cells' records alone."""
+    folder = project_root() / "results"
+    scores = pd.read_csv(folder / "cells.csv").set_index("cell")
+    assert set(scores.index) == {path.stem for path in (folder / "cells").glob("*.json")}
+    settings = pd.read_csv(folder / "settings.csv").set_index(["question", "setting"])
+    for comparison in COMPARISONS:
+        for name, setting in comparison.settings.items():
+            names = [Cell(setting, seed).name for seed in range(comparison.seeds_of(name))]
+            there = scores.loc[[cell for cell in names if cell in scores.index], comparison.metric]
+            if len(there):
+                row = settings.loc[(comparison.question, name)]
+                assert row["seeds"] == len(there) and row["score"] == pytest.approx(there.mean(), abs=3e-3)
