@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from scipy.stats import binomtest
 
 from affect_core.batches import predict_corpus
 from affect_core.bootstrap import expression_bootstrap, mtl_bootstrap
@@ -232,7 +233,5 @@ def _plain(interval) -> dict[str, float]:
 def _wilson(hits: int, n: int) -> dict[str, float]:
     if n == 0:
         return {"estimate": float("nan"), "low": float("nan"), "high": float("nan")}
-    share, z = hits / n, 1.959964
-    centre, half = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return {"estimate": share, "low": float((centre - half) / (1 + z * z / n)),
-            "high": float((centre + half) / (1 + z * z / n))}  # fmt: skip
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return {"estimate": hits / n, "low": float(interval.low), "high": float(interval.high)}

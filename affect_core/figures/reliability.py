@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 
 from affect_core.calibration import expected_calibration_error
 from affect_core.figures.style import (
@@ -46,7 +47,9 @@ def reliability_diagram(
     mean, share, low, high = (np.zeros(bins) for _ in range(4))
     mean[there] = (np.bincount(index, confidence, minlength=bins) / np.maximum(n, 1))[there]
     share[there] = (np.bincount(index, correct, minlength=bins) / np.maximum(n, 1))[there]
-    low[there], high[there] = _wilson(share[there], n[there])
+    right = np.bincount(index[correct], minlength=bins)
+    limits = [binomtest(int(right[k]), int(n[k])).proportion_ci(method="wilson") for k in np.flatnonzero(there)]
+    low[there], high[there] = np.array(limits).T
     upper.plot([0, 1], [0, 1], color=BASELINE, linewidth=1.2, linestyle=(0, (4, 3)))
     upper.text(0.03, 0.95, "above the line: too modest, below: too sure", color=MUTED, fontsize=8, va="top")
     upper.errorbar(mean[there], share[there], yerr=[share[there] - low[there], high[there] - share[there]], fmt="o-",
@@ -57,9 +60,3 @@ def reliability_diagram(
     lower.set(xlabel="confidence of the answer", ylabel=unit)
     lower.tick_params(axis="y", labelcolor=INK)
     return figure
-
-
-def _wilson(share: np.ndarray, n: np.ndarray, z: float = 1.959964) -> tuple[np.ndarray, np.ndarray]:
-    centre = share + z * z / (2 * n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
