@@ -52,7 +52,7 @@ def train_cell(book: Workbook, cell: Cell, results: Path, images_seen: int | Non
     subset = labelled_share(corpus, setting.labels, cell.seed)
     images = len(subset.split("training"))
     training = getattr(profile, f"{setting.stage}_training")
-    epochs = max(1, round((images_seen or IMAGES_SEEN[setting.stage]) / images))
+    epochs = max(1, round(setting.longer * (images_seen or IMAGES_SEEN[setting.stage]) / images))
     training = replace(training, seed=cell.seed, epochs=epochs, warmup_epochs=epochs / 6, validate_every=epochs,
                        ema_decay=None, batch_size=training.batch_size * setting.batch)  # fmt: skip
     key = fingerprint(config, training, subset.fingerprint, setting.start)
@@ -78,7 +78,8 @@ def train_cell(book: Workbook, cell: Cell, results: Path, images_seen: int | Non
         np.savez_compressed(file, **{name: getattr(prediction, name).astype(np.float16) for name in _tasks(prediction)})
     record = {
         "key": key, "stage": setting.stage, "start": setting.start, "labels": setting.labels,
-        "changes": dict(setting.changes), "batch": setting.batch, "seed": cell.seed, "images": images, "epochs": epochs,
+        "changes": dict(setting.changes), "batch": setting.batch, "longer": setting.longer, "seed": cell.seed,
+        "images": images, "epochs": epochs,
         "score": {name: float(value) for name, value in score.items() if np.isscalar(value)},
         "seconds": round(run.seconds, 1), "config": asdict(config), "training": asdict(training),
         "data": subset.fingerprint, "environment": environment_record(book.device),

@@ -38,12 +38,15 @@ class Setting:
     changes: tuple[tuple[str, object], ...] = ()
     batch: int = 1
     """How many times larger the batch is than the profile's."""
+    longer: int = 1
+    """How many times `IMAGES_SEEN` pass through the model."""
 
     @property
     def slug(self) -> str:
         """A file name that says it all."""
         parts = [self.stage, self.start, f"{100 * self.labels:g}", *(f"{name} {value}" for name, value in self.changes)]
         parts += [f"batch x{self.batch}"] if self.batch != 1 else []
+        parts += [f"longer x{self.longer}"] if self.longer != 1 else []
         return "-".join("".join(letter if letter.isalnum() or letter in "._" else "_" for letter in part)
                         for part in parts).lower()  # fmt: skip
 
@@ -71,12 +74,17 @@ class Comparison:
         return MAIN_SEEDS if name == self.paper[0] or name in self.main else OTHER_SEEDS
 
 
+LONGER = 5
+"""The longer schedule: 60,000 images, about what the laptop profile sees."""
+
+
 def _emma(**changes) -> Setting:
     return Setting("emma", changes=tuple(changes.items()))
 
 
-def _cotex(**changes) -> Setting:
-    return Setting("cotex", changes=tuple({"views": 2, "mask_ratio": 0.5, "js_weight": 10.0, **changes}.items()))
+def _cotex(longer: int = 1, **changes) -> Setting:
+    changes = {"views": 2, "mask_ratio": 0.5, "js_weight": 10.0, **changes}
+    return Setting("cotex", changes=tuple(changes.items()), longer=longer)
 
 
 def _mae_against_random(stage: str, labels: float, metric: str, main: bool) -> Comparison:
@@ -145,6 +153,13 @@ COMPARISONS = (
         ("0.75, batch x4 (published)", replace(_cotex(mask_ratio=0.75), batch=4)),
         {"0.75, batch fixed": _cotex(mask_ratio=0.75), "0, batch fixed": _cotex(mask_ratio=0.0),
          "0.5, batch x2": replace(_cotex(), batch=2), "0.9, batch x10": replace(_cotex(mask_ratio=0.9), batch=10)},
+    ),
+    Comparison(
+        "3 masked views", "The same with five times the schedule: one view or two, pulled together or not?",
+        "expression_f1", ("two views, JS", _cotex(LONGER)),
+        {"two views, no JS": _cotex(LONGER, js_weight=0.0), "one view": _cotex(LONGER, views=1),
+         "one view, nothing hidden": _cotex(LONGER, views=1, mask_ratio=0.0),
+         "two views, JS, start from random": replace(_cotex(LONGER), start="random")},
     ),
 )  # fmt: skip
 """The experiments, in order of training."""
