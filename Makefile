@@ -33,7 +33,7 @@ run: setup
 	@$(BIN)/python -m affect_core.runner --profile $(PROFILE) --corpus-root "$(CORPUS)" --run-dir "runs/$(NAME)" --seed $(SEED) --weights $(WEIGHTS)
 
 test: setup
-	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=85
 
 lab: setup
 	@$(BIN)/jupyter lab notebooks

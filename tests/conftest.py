@@ -4,7 +4,16 @@ import os
 
 import pytest
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+for pool in ("OMP", "MKL", "OPENBLAS", "NUMBA"):  # a worker and the processes it starts share the cores with the others
+    os.environ.setdefault(f"{pool}_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
+
+LONGEST = ("test_notebooks", "test_interruption", "test_distributed", "test_runner", "test_shipped", "test_evidence")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")
