@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ def prediction_table(
     probability_<expression>    float32 in [0, 1], softmax of the logits
     probability_AU<unit>        float32 in [0, 1], sigmoid of the logit
     active_AU<unit>             bool: probability above the unit's threshold, 0.5 by default
+    uncertainty                 float32 in [0, 1]: how likely the expression is to be wrong; only `predict` knows it
 
     thresholds (12,) are probabilities. Raises AffectError if names and rows differ in number.
     """
@@ -42,6 +44,8 @@ def prediction_table(
         shares, active = probabilities(prediction.action_unit_logits), active_units(prediction, thresholds)
         columns |= {f"probability_AU{unit}": shares[:, k].astype(np.float32) for k, unit in enumerate(ACTION_UNITS)}
         columns |= {f"active_AU{unit}": active[:, k] for k, unit in enumerate(ACTION_UNITS)}
+    if prediction.uncertainty is not None:
+        columns["uncertainty"] = prediction.uncertainty
     return pd.DataFrame(columns)
 
 
@@ -50,11 +54,22 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 
     Raises AffectError for another suffix, or for Parquet without pyarrow.
     """
+    with open_table(path) as write:
+        write(table)
+
+
+@contextmanager
+def open_table(path: str | Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """A function that appends rows (tables of the same columns) to the table at `path`, which appears when all are in.
+
+    What is written is on disk, not in memory; after an error `path` is as it was. Raises as `write_table`.
+    """
     path = Path(path)
-    writers = {".csv": _write_csv, ".parquet": _write_parquet}
+    writers = {".csv": _csv_writer, ".parquet": _parquet_writer}
     if path.suffix not in writers:
         raise AffectError(f"{path}: a table is written as {' or '.join(writers)}, not as {path.suffix or 'no suffix'}")
-    writers[path.suffix](path, table)
+    with atomic_path(path) as temporary, writers[path.suffix](temporary, path) as write:
+        yield write
 
 
 def active_units(prediction: AffectPrediction, thresholds: Sequence[float] | None) -> np.ndarray:
@@ -78,17 +93,32 @@ def rows_of_images(prediction: AffectPrediction, images: Sequence[str]) -> Affec
     return prediction
 
 
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+@contextmanager
+def _csv_writer(temporary: Path, path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    with open(temporary, "w", encoding="utf-8", newline="") as file:
+        yield lambda table: table.to_csv(file, index=False, lineterminator="\n", header=file.tell() == 0)
 
 
-def _write_parquet(path: Path, table: pd.DataFrame) -> None:
-    with atomic_path(path) as temporary:
-        try:
-            table.to_parquet(temporary, index=False, engine="pyarrow")
-        except ImportError as error:
-            raise AffectError(
-                f"{path}: Parquet is written with pyarrow, which is not installed: "
-                "pip install 'affect-core[parquet]', or write .csv"
-            ) from error
+@contextmanager
+def _parquet_writer(temporary: Path, path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise AffectError(
+            f"{path}: Parquet is written with pyarrow, which is not installed: "
+            "pip install 'affect-core[parquet]', or write .csv"
+        ) from error
+    files = []
+
+    def write(table: pd.DataFrame) -> None:
+        rows = pyarrow.Table.from_pandas(table, preserve_index=False)
+        if not files:
+            files.append(parquet.ParquetWriter(temporary, rows.schema))
+        files[0].write_table(rows)
+
+    try:
+        yield write
+    finally:
+        for file in files:
+            file.close()

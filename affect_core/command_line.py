@@ -1,0 +1,247 @@
+"""The command `affect-core`: what the notebooks do, without a notebook. Thin over the package's functions."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from affect_core import __version__
+from affect_core.errors import AffectError
+
+FINE, FAILED, USAGE, UNREADABLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+EXIT_CODES = """exit codes:
+  0    done
+  1    not done; standard error says why in a sentence
+  2    the command itself was not understood
+  3    predict: done, but some images could not be read; they are listed on standard error and left out
+  130  interrupted (Ctrl-C); tables appear whole or not at all, trainings go on when started again
+"""
+
+STAGES = ("mae", "prior", "emma", "cotex")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit code, see EXIT_CODES. Usage errors and --help raise SystemExit, as in argparse."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except AffectError as error:
+        sys.stderr.write(f"affect-core {options.name}: {error}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write(f"affect-core {options.name}: interrupted\n")
+        return INTERRUPTED
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments and help."""
+    whole = argparse.ArgumentParser(
+        prog="affect-core", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=EXIT_CODES,
+        description="Facial affect: expressions, action units, valence and arousal of faces.\n\n"
+        "  affect-core predict photographs --out predictions.csv\n\n"
+        "affect-core COMMAND --help explains a command, with an example.",
+    )  # fmt: skip
+    whole.add_argument("--version", action="version", version=f"affect-core {__version__}")
+    commands = whole.add_subparsers(dest="name", metavar="COMMAND", required=True)
+
+    def command(function, example: str) -> argparse.ArgumentParser:
+        name = function.__name__.removesuffix("_")
+        added = commands.add_parser(
+            name, help=function.__doc__.split(":")[0].split(".")[0], description=inspect.cleandoc(function.__doc__),
+            epilog=f"example:\n{example}\n{EXIT_CODES}", formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        added.set_defaults(command=function)
+        return added
+
+    render = command(render_, "  affect-core render corpora --profile smoke\n")
+    render.add_argument("folder", type=Path, help="a new folder, or one of an interrupted rendering")
+    _add_profile(render)
+    render.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+
+    audit = command(audit_, "  affect-core audit corpora abaw4 --out audit.md --figures figures\n")
+    audit.add_argument("root", type=Path, help="the folder that holds the corpus's folder")
+    audit.add_argument("corpus", help="abaw4, affectnet, lsd, rafdb, fer2013, ..., see data/README.md")
+    audit.add_argument("--out", type=Path, help="Markdown file (default: standard output)")
+    audit.add_argument("--figures", type=Path, help="folder for the figures, PNG")
+    audit.add_argument("--size", type=int, default=64, help="pixels to which images are decoded (default: 64)")
+
+    train = command(train_, "  affect-core train mae prior emma --profile smoke --run-dir runs/try\n")
+    train.add_argument("stages", nargs="+", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
+    _add_run(train)
+
+    evaluate = command(
+        evaluate_, "  affect-core evaluate runs/laptop/emma/best.safetensors --corpus-root corpora --out scores.csv\n"
+    )
+    evaluate.add_argument("model", type=Path, help="EMMA, CoTEX or DAN, a .safetensors of this project")
+    _add_profile(evaluate)
+    evaluate.add_argument("--corpus-root", default="", help="folder of the corpora (default: the rendered ones)")
+    evaluate.add_argument("--out", type=Path, help=".csv or .parquet (default: standard output)")
+
+    predict = command(predict_, "  affect-core predict photographs more/face.jpg --out predictions.csv\n")
+    predict.add_argument("images", nargs="+", type=Path, help="image files, and folders that are searched at any depth")
+    predict.add_argument("--out", type=Path, required=True, help=".csv or .parquet")
+    predict.add_argument("--run-dir", type=Path, help="take EMMA and CoTEX of this run (default: the shipped ones)")
+    predict.add_argument("--alike", action="store_true",
+                         help="expect all expressions alike (default: as in everyday photographs)")  # fmt: skip
+    predict.add_argument("--batch-size", type=_positive, default=32)
+    predict.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+
+    export = command(export_, "  affect-core export runs/laptop/emma/best.safetensors emma.onnx\n")
+    export.add_argument("model", type=Path, help="a .safetensors of this project")
+    export.add_argument("out", type=Path, help="NAME.onnx; NAME.safetensors, the encoder for timm; or a folder")
+    export.add_argument("--trained-on", default="", help="a sentence for the model card (needed for a folder)")
+
+    run = command(run_, "  affect-core run --profile smoke --run-dir runs/try\n")
+    _add_run(run)
+    run.add_argument("--weights", choices=("fresh", "shipped"), default="fresh")
+    run.add_argument("--only", nargs="*", default=[], help="names of notebooks, e.g. 04_emma")
+    return whole
+
+
+# The docstrings below are what --help says.
+def render_(options: argparse.Namespace) -> int:
+    """Render the embedded corpus: faces with exact labels, in the layouts of four published corpora."""
+    from affect_core.profiles import load_profile
+    from affect_core.progress import TerminalBar
+    from affect_core.synthetic.embedded_corpus import write_embedded_corpus
+
+    config = load_profile(options.profile).corpus
+    write_embedded_corpus(options.folder, config, workers=options.workers, progress=TerminalBar)
+    return FINE
+
+
+def audit_(options: argparse.Namespace) -> int:
+    """Describe a corpus before anyone trains on it: counts, what is missing or unreadable, near-duplicates."""
+    from affect_core.audit import audit
+    from affect_core.corpora import open_corpus
+    from affect_core.progress import TerminalBar
+    from affect_core.storage import write_text
+
+    with TemporaryDirectory() as store:
+        corpus = open_corpus(options.root, options.corpus, size=options.size, store_dir=Path(store), on_bad_rows="skip",
+                             progress=TerminalBar)  # fmt: skip
+        report = audit(corpus, progress=TerminalBar)
+        figures = report.figures() if options.figures else {}
+    if options.out:
+        write_text(options.out, report.to_markdown())
+    else:
+        sys.stdout.write(report.to_markdown())
+    for name, figure in figures.items():
+        options.figures.mkdir(parents=True, exist_ok=True)
+        figure.savefig(options.figures / f"{name}.png")
+    return FINE
+
+
+def train_(options: argparse.Namespace) -> int:
+    """Train stages of a run, or go on with them: mae, prior, emma, cotex. EMMA trains the first two if it must."""
+    from affect_core import train
+
+    return train.main([*options.stages, *_run_arguments(options)])
+
+
+def evaluate_(options: argparse.Namespace) -> int:
+    """Score a model on the validation set that it is meant for: EMMA on abaw4, CoTEX on lsd, DAN on affectnet."""
+    from affect_core.checkpoints import load_model
+    from affect_core.evaluation import evaluate_model
+    from affect_core.export.tables import write_table
+    from affect_core.workbook import open_workbook
+
+    model = load_model(options.model)
+    root = str(Path(options.corpus_root).resolve()) if options.corpus_root else ""
+    with TemporaryDirectory() as no_run:
+        scores = evaluate_model(model, open_workbook(options.profile, root, no_run))
+    if options.out:
+        write_table(options.out, scores)
+    else:
+        sys.stdout.write(scores.to_string(index=False, float_format="{:.3f}".format) + "\n")
+    return FINE
+
+
+def predict_(options: argparse.Namespace) -> int:
+    """Predict pictures of faces: one row a picture, written while the models look at the next ones.
+
+    A picture is one face, cropped from forehead to chin. The shipped models have seen rendered faces alone. Memory
+    does not grow with the number of pictures.
+    """
+    from affect_core.folder_prediction import predict_folder
+    from affect_core.labels import EXPRESSIONS
+    from affect_core.prediction import EVERYDAY
+    from affect_core.progress import TerminalBar
+
+    predictor = _predictor(options)
+    if not options.alike:
+        predictor = replace(predictor, prevalence=tuple(EVERYDAY[name] for name in EXPRESSIONS))
+    report = predict_folder(options.images, options.out, predictor, batch_size=options.batch_size, progress=TerminalBar)
+    sys.stdout.write(f"{report.written:,} rows in {options.out}\n")
+    if not report.unreadable:
+        return FINE
+    for name, reason in report.unreadable:
+        sys.stderr.write(f"{name} {reason}\n")
+    sys.stderr.write(f"affect-core predict: {len(report.unreadable):,} images left out, they could not be read\n")
+    return UNREADABLE
+
+
+def export_(options: argparse.Namespace) -> int:
+    """Write a model for others: ONNX, the encoder as a timm checkpoint, or a folder in the Hugging Face layout."""
+    from affect_core import export
+    from affect_core.checkpoints import load_model
+
+    model = load_model(options.model)
+    if options.out.suffix == ".onnx":
+        for name, difference in export.export_onnx(model, options.out).items():
+            sys.stdout.write(f"{name}: at most {difference:.1e} from PyTorch\n")
+    elif options.out.suffix == ".safetensors":
+        export.save_timm_encoder(options.out, getattr(model, "vit", model))
+    else:
+        export.save_folder(options.out, model, trained_on=options.trained_on)
+    return FINE
+
+
+def run_(options: argparse.Namespace) -> int:
+    """Run the whole workbook: render, train, every notebook, report. What has not changed is not done again."""
+    from affect_core import runner
+
+    only = ["--only", *options.only] if options.only else []
+    return runner.main([*_run_arguments(options), "--weights", options.weights, *only])
+
+
+def _predictor(options: argparse.Namespace):
+    from affect_core.checkpoints import load_model
+    from affect_core.prediction import Predictor, load_predictor
+
+    if options.run_dir is None:
+        return load_predictor(options.device)
+    emma, cotex = (load_model(options.run_dir / stage / "best.safetensors").to(options.device)
+                   for stage in ("emma", "cotex"))  # fmt: skip
+    return Predictor(emma, cotex)
+
+
+def _add_profile(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--profile", default="laptop", help="smoke, laptop, gpu, shipped, or a .toml (default: laptop)")
+
+
+def _add_run(added: argparse.ArgumentParser) -> None:
+    _add_profile(added)
+    added.add_argument("--corpus-root", default="", help="folder of the corpora (default: the rendered ones)")
+    added.add_argument("--run-dir", default="", help="where results go (default: runs/<profile>)")
+    added.add_argument("--seed", type=int, default=0)
+
+
+def _run_arguments(options: argparse.Namespace) -> list[str]:
+    return ["--profile", options.profile, "--corpus-root", options.corpus_root, "--run-dir", options.run_dir,
+            "--seed", str(options.seed)]  # fmt: skip
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

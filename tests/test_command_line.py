@@ -1,0 +1,299 @@
+"""The command `affect-core`: what it teaches, what it does, what its exit codes mean."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from export_models import cotex, emma
+from PIL import Image
+
+from affect_core import command_line, folder_prediction, prediction
+from affect_core.checkpoints import save_weights
+from affect_core.command_line import main
+from affect_core.dan import DAN, DANConfig
+from affect_core.errors import AffectError
+from affect_core.evaluation import evaluate_model
+from affect_core.folder_prediction import list_images, predict_folder
+from affect_core.prediction import Predictor
+from affect_core.workbook import project_root
+
+COMMANDS = ("render", "audit", "train", "evaluate", "predict", "export", "run")
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    """A run with a tiny EMMA and CoTEX."""
+    folder = tmp_path_factory.mktemp("run")
+    for name, model in {"emma": emma(), "cotex": cotex()}.items():
+        save_weights(folder / name / "best.safetensors", model)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Five pictures in two folders, a broken one, and a file that is no picture."""
+    folder = tmp_path_factory.mktemp("photographs")
+    (folder / "more").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.jpg", "more/c.png", "more/d.PNG", "more/e.jpg"):
+        Image.fromarray(rng.integers(0, 256, (40, 52, 3), np.uint8)).save(folder / name)
+    (folder / "broken.jpg").write_bytes((folder / "b.jpg").read_bytes()[:200])
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def test_the_console_script_is_this_command():
+    scripts = tomllib.loads((project_root() / "pyproject.toml").read_text())["project"]["scripts"]
+    module, function = scripts["affect-core"].split(":")
+    assert getattr(import_module(module), function) is main
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example_that_parses(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    text = capsys.readouterr().out
+    assert stopped.value.code == 0 and command_line.EXIT_CODES in text
+    example = next(line for line in text.splitlines() if line.startswith("  affect-core "))
+    options = command_line.parser().parse_args(example.split()[1:])
+    assert options.name == name and callable(options.command)
+
+
+def test_the_help_lists_every_command_and_every_exit_code(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert all(f"\n    {name}" in text for name in COMMANDS)
+    codes = (command_line.FINE, command_line.FAILED, command_line.USAGE, command_line.UNREADABLE,
+             command_line.INTERRUPTED)  # fmt: skip
+    assert codes == (0, 1, 2, 3, 130)
+    assert all(f"\n  {code} " in text for code in codes)
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["paint"], ["predict", "a.jpg"], ["predict", "a.jpg", "--out", "a.csv", "--batch-size", "0"],
+    ["train", "dan"], ["run", "--weights", "bought"],
+])  # fmt: skip
+def test_what_is_not_understood_is_a_usage_error(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == command_line.USAGE and "usage: affect-core" in capsys.readouterr().err
+
+
+def test_predict_writes_a_row_a_picture_and_says_what_it_left_out(photographs, run_dir, tmp_path, capsys):
+    out = tmp_path / "predictions.csv"
+    code = main(["predict", str(photographs), "--run-dir", str(run_dir), "--out", str(out), "--batch-size", "2"])
+    said = capsys.readouterr()
+    assert code == command_line.UNREADABLE
+    assert "5 rows" in said.out and f"{photographs}/broken.jpg is truncated" in said.err
+    assert "1 images left out" in said.err
+    table = pd.read_csv(out)
+    names = ["a.png", "b.jpg", "more/c.png", "more/d.PNG", "more/e.jpg"]
+    assert list(table["image"]) == [f"{photographs}/{name}" for name in names]
+    everyday = Predictor(emma(), cotex(), prevalence=tuple(prediction.EVERYDAY.values()))
+    direct = everyday(list(table["image"]))
+    np.testing.assert_allclose(table[["valence", "arousal"]], direct.valence_arousal, atol=1e-4)
+    np.testing.assert_allclose(table["uncertainty"], direct.uncertainty, atol=1e-4)
+
+
+def test_predict_of_readable_pictures_alone_is_fine_and_gives_parquet_too(photographs, run_dir, tmp_path):
+    pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    arguments = ["predict", str(photographs / "more"), str(photographs / "a.png"), "--run-dir", str(run_dir), "--alike"]
+    assert main([*arguments, "--out", str(tmp_path / "a.csv")]) == command_line.FINE
+    assert main([*arguments, "--out", str(tmp_path / "a.parquet"), "--batch-size", "3"]) == command_line.FINE
+    csv, parquet = pd.read_csv(tmp_path / "a.csv"), pd.read_parquet(tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(csv, parquet, check_dtype=False, atol=1e-4)
+    assert len(csv) == 4
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("nowhere", "nowhere not found"), ("empty", "there is no image under"), ("broken", "none of 2 images can be read"),
+])  # fmt: skip
+def test_what_cannot_be_predicted_is_an_error_in_a_sentence_and_leaves_no_table(
+    name, message, run_dir, tmp_path, capsys, record_property
+):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    for file in ("a.jpg", "b.png"):
+        (tmp_path / "broken" / file).write_bytes(b"x" * 40)
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / "a.csv"
+    assert main(["predict", str(tmp_path / name), "--run-dir", str(run_dir), "--out", str(out)]) == command_line.FAILED
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+    record_property("reliability", {"part": "affect-core predict", "case": message.replace("nowhere", "a path"),
+                                    "treatment": "one sentence, exit code 1, no table"})  # fmt: skip
+
+
+def test_an_unwritable_suffix_is_refused_before_anything_is_predicted(photographs, tmp_path):
+    def never(pictures):
+        raise AssertionError("predicted")
+
+    with pytest.raises(AffectError, match=r"written as \.csv or \.parquet"):
+        predict_folder([photographs], tmp_path / "a.xlsx", never)
+
+
+def test_an_interruption_leaves_no_table_and_exits_with_130(photographs, run_dir, tmp_path, monkeypatch, capsys,
+                                                            record_property):  # fmt: skip
+    original, calls = Predictor.predict_batch, []
+
+    def interrupted(self, pictures):
+        calls.append(len(pictures))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, pictures)
+
+    monkeypatch.setattr(Predictor, "predict_batch", interrupted)
+    arguments = ["predict", str(photographs), "--run-dir", str(run_dir), "--out", str(tmp_path / "a.csv")]
+    assert main([*arguments, "--batch-size", "2"]) == command_line.INTERRUPTED
+    assert "interrupted" in capsys.readouterr().err and len(calls) == 2
+    assert list(tmp_path.iterdir()) == []
+    record_property("reliability", {"part": "affect-core predict", "case": "Ctrl-C half way",
+                                    "treatment": "exit code 130, no half table"})  # fmt: skip
+
+
+def test_a_picture_named_twice_is_one_row(photographs):
+    images = list_images([photographs / "a.png", photographs, photographs / "more"])
+    assert len(images) == len(set(images)) == 6 and images[0] == f"{photographs}/a.png"
+
+
+def test_the_shipped_predictor_is_the_default(photographs, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(prediction, "load_predictor", lambda device: asked.append(device) or Predictor(emma(), cotex()))
+    assert main(["predict", str(photographs / "a.png"), "--out", str(tmp_path / "a.csv")]) == command_line.FINE
+    assert asked == ["cpu"]
+
+
+def test_export_writes_each_form(run_dir, tmp_path, capsys):
+    model = str(run_dir / "emma" / "best.safetensors")
+    assert main(["export", model, str(tmp_path / "encoder.safetensors")]) == command_line.FINE
+    assert (tmp_path / "encoder.json").exists()
+    assert main(["export", model, str(tmp_path / "folder")]) == command_line.FAILED
+    assert "say what the model was trained on" in capsys.readouterr().err
+    assert main(["export", model, str(tmp_path / "folder"), "--trained-on", "Noise."]) == command_line.FINE
+    assert (tmp_path / "folder" / "config.json").exists()
+
+
+def test_export_to_onnx_says_how_far_it_is_from_pytorch(run_dir, tmp_path, capsys):
+    pytest.importorskip("onnxruntime", reason="the extra export is not installed")
+    assert main(["export", str(run_dir / "cotex" / "best.safetensors"), str(tmp_path / "a.onnx")]) == command_line.FINE
+    assert "expression_logits: at most" in capsys.readouterr().out and (tmp_path / "a.onnx").exists()
+
+
+def test_render_then_audit(tmp_path, capsys):
+    profile = (project_root() / "affect_core" / "profiles" / "smoke.toml").read_text()
+    for name in ("abaw4_training_videos", "abaw4_validation_videos", "frames_per_video", "affectnet_training",
+                 "affectnet_validation", "lsd_training", "lsd_validation", "faces"):  # fmt: skip
+        profile = "\n".join(f"{name} = 2" if line.startswith(f"{name} ") else line for line in profile.splitlines())
+    (tmp_path / "tiny.toml").write_text(profile)
+    corpora = tmp_path / "corpora"
+    assert main(["render", str(corpora), "--profile", str(tmp_path / "tiny.toml"), "--workers", "1"]) == 0
+    assert main(["audit", str(corpora), "lsd", "--out", str(tmp_path / "a.md"), "--figures", str(tmp_path / "f")]) == 0
+    assert "# Corpus lsd" in (tmp_path / "a.md").read_text() and list((tmp_path / "f").glob("*.png"))
+    assert main(["audit", str(corpora), "lsd"]) == 0
+    assert capsys.readouterr().out == (tmp_path / "a.md").read_text()
+    assert main(["audit", str(corpora), "paintings"]) == command_line.FAILED
+    assert "corpus 'paintings' is not known" in capsys.readouterr().err
+
+
+def test_train_and_run_hand_their_arguments_on(monkeypatch):
+    from affect_core import runner, train
+
+    handed = {}
+    monkeypatch.setattr(train, "main", lambda arguments: handed.setdefault("train", arguments) and 0)
+    monkeypatch.setattr(runner, "main", lambda arguments: (handed.setdefault("run", arguments) and 0) or 1)
+    assert main(["train", "mae", "emma", "--profile", "smoke", "--run-dir", "r", "--seed", "3"]) == 0
+    assert main(["run", "--corpus-root", "c", "--only", "04_emma"]) == 1, "the runner's exit code is the command's"
+    common = ["--profile", "smoke", "--corpus-root", "", "--run-dir", "r", "--seed", "3"]
+    assert handed["train"] == ["mae", "emma", *common]
+    assert handed["run"] == ["--profile", "laptop", "--corpus-root", "c", "--run-dir", "", "--seed", "0",
+                             "--weights", "fresh", "--only", "04_emma"]  # fmt: skip
+
+
+def test_train_trains_and_evaluate_scores_what_it_left(smoke_book, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert main(["train", "cotex", "--profile", "smoke", "--run-dir", str(run)]) == command_line.FINE
+    capsys.readouterr()
+    model = str(run / "cotex" / "best.safetensors")
+    assert main(["evaluate", model, "--profile", "smoke", "--out", str(tmp_path / "a.csv")]) == command_line.FINE
+    row = pd.read_csv(tmp_path / "a.csv").iloc[0]
+    assert (row["model"], row["corpus"], row["source"], row["score"]) == ("CoTEX", "lsd", "synthetic", "expression_f1")
+    logged = pd.read_json(run / "cotex" / "log.jsonl", lines=True)["validation_expression_f1"]
+    assert row["estimate"] == pytest.approx(logged.max(), abs=1e-6)
+    assert row["low"] <= row["estimate"] <= row["high"]
+
+
+def test_evaluate_scores_an_emma_and_a_dan_and_refuses_the_rest(smoke_book):
+    scores = evaluate_model(emma(), smoke_book).set_index("score")
+    assert {"p_mtl", "expression_f1", "action_unit_f1"} <= set(scores.index)
+    assert scores["groups"].iloc[0] < scores["images"].iloc[0], "the bootstrap is over videos"
+    prior = DAN(DANConfig(width=8, num_heads=2, small_images=True))
+    assert list(evaluate_model(prior, smoke_book)["score"]) == ["expression_f1"]
+    with pytest.raises(AffectError, match="tells 7 expressions apart, the corpus 8"):
+        evaluate_model(DAN(DANConfig(width=8, num_classes=7)), smoke_book)
+    with pytest.raises(AffectError, match="a Linear has no score"):
+        evaluate_model(torch.nn.Linear(1, 1), smoke_book)
+
+
+def test_the_command_in_a_process_of_its_own(photographs, run_dir, tmp_path):
+    out = tmp_path / "a.csv"
+    command = [sys.executable, "-m", "affect_core.command_line", "predict", str(photographs), "--out", str(out)]
+    environment = os.environ | {"PYTHONPATH": str(project_root())}
+    done = subprocess.run([*command, "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=120,
+                          env=environment)  # fmt: skip
+    assert done.returncode == command_line.UNREADABLE, done.stderr
+    assert len(pd.read_csv(out)) == 5 and "broken.jpg is truncated" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_thousand_pictures_take_the_memory_of_two_hundred(tmp_path, record_property):
+    import time
+    import tracemalloc
+
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "face.png")
+    for number in range(1000):
+        (tmp_path / "all" / f"{number // 200}").mkdir(parents=True, exist_ok=True)
+        os.link(tmp_path / "face.png", tmp_path / "all" / f"{number // 200}" / f"{number:04d}.png")
+    predictor = Predictor(emma(), cotex())
+    predict_folder([tmp_path / "face.png"], tmp_path / "warm.csv", predictor)
+    peaks, rows = {}, {}
+    for name in ("all/0", "all"):
+        tracemalloc.start()
+        try:
+            rows[name] = predict_folder([tmp_path / name], tmp_path / "out.csv", predictor).written
+            peaks[name] = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert rows == {"all/0": 200, "all": 1000} and len(pd.read_csv(tmp_path / "out.csv")) == 1000
+    batch = 32 * prediction.STORED_SIZE**2 * 3
+    assert peaks["all"] - peaks["all/0"] < 2 * batch, peaks  # 800 pictures kept would be 25 batches
+    started = time.perf_counter()
+    predict_folder([tmp_path / "all" / "0"], tmp_path / "out.csv", predictor)
+    middle = time.perf_counter()
+    predictor(np.broadcast_to(picture, (200, *picture.shape)))
+    seconds = middle - started, time.perf_counter() - middle
+    speed = "{:.0f} images/s from files, {:.0f} images/s from arrays".format(*(200 / took for took in seconds))
+    print(speed)
+    record_property("measured", f"tiny models: {speed}")
+
+
+def test_files_are_read_while_the_model_works(photographs, tmp_path, monkeypatch):
+    """The batch after next is not touched before the first answer is in: two batches in memory, no more."""
+    read, seen = [], []
+    original = folder_prediction.read_image
+    monkeypatch.setattr(folder_prediction, "read_image", lambda *given: read.append(given) or original(*given))
+    predictor = Predictor(emma(), cotex())
+
+    def watched(pictures):
+        seen.append(len(read))
+        return predictor.predict_batch(pictures)
+
+    predict_folder([photographs], tmp_path / "a.csv", watched, batch_size=1)
+    assert seen[0] <= 2 and seen == sorted(seen) and len(read) == 6
