@@ -8,31 +8,34 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from affect_core.backbones import TimmViTConfig
 from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.mae import MAE, MAEConfig
+from affect_core.priors import CustomPriorConfig, TimmPrior, TimmPriorConfig, build_prior
 from affect_core.storage import atomic_path
+from affect_core.vit import ViTConfig
 
-_CONFIGS = {MAE: MAEConfig, DAN: DANConfig, EMMA: EMMAConfig, CoTEX: CoTEXConfig}
+_CONFIGS = {MAE: MAEConfig, DAN: DANConfig, TimmPrior: TimmPriorConfig, EMMA: EMMAConfig, CoTEX: CoTEXConfig}
 _KEY = "affect_core"
 
 
-def build_model(name: str, config: MAEConfig | DANConfig | EMMAConfig | CoTEXConfig) -> nn.Module:
-    """A new model, in eval mode, with random weights, by class name: MAE, DAN, EMMA (with its prior) or CoTEX."""
+def build_model(name: str, config: MAEConfig | DANConfig | TimmPriorConfig | EMMAConfig | CoTEXConfig) -> nn.Module:
+    """A new model, in eval mode, with random weights, by class name: MAE, DAN, TimmPrior, EMMA (with prior), CoTEX."""
     classes = {model.__name__: model for model in _CONFIGS}
     if name not in classes:
         raise AffectError(f"no model is called {name!r}; there are {', '.join(classes)}")
     if name == "EMMA":
-        return EMMA(config, DAN(config.prior) if config.needs_prior else None).eval()
+        return EMMA(config, build_prior(config.prior) if config.needs_prior else None).eval()
     return classes[name](config).eval()
 
 
@@ -81,7 +84,7 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
 
 
 def load_model(path: str | Path) -> nn.Module:
-    """The MAE, DAN, EMMA or CoTEX that `save_weights` wrote, rebuilt from the file alone, on the CPU, in eval mode."""
+    """The model of a class above that `save_weights` wrote, rebuilt from the file alone, on the CPU, in eval mode."""
     model = model_from_record(read_metadata(path), str(path))
     load_weights(path, model)
     return model
@@ -103,16 +106,28 @@ def config_from_dict(config_class: type, values: dict[str, Any], source: str) ->
 
     Raises AffectError, naming `source`, for fields that the config does not have.
     """
+    config_class = concrete_config(config_class, values)
     unknown = values.keys() - {field.name for field in fields(config_class)}
     if unknown:
         raise AffectError(f"{source}: {config_class.__name__} has no {', '.join(sorted(unknown))}")
     types = get_type_hints(config_class)
     built = {}
     for name, value in values.items():
-        if is_dataclass(types[name]):
-            value = config_from_dict(types[name], value, source)
+        kinds = [kind for kind in (types[name], *get_args(types[name])) if is_dataclass(kind)]
+        if kinds:
+            value = config_from_dict(kinds[0], value, source)
         built[name] = tuple(value) if isinstance(value, list) else value
     return config_class(**built)
+
+
+def concrete_config(config_class: type, values: dict[str, Any]) -> type:
+    """The class that `values` are of, where several may stand: a timm architecture has a timm_name, a network of one's
+    own a mean. `config_class` is the plain one."""
+    if config_class is ViTConfig and "timm_name" in values:
+        return TimmViTConfig
+    if config_class is DANConfig and "timm_name" in values:
+        return TimmPriorConfig
+    return CustomPriorConfig if config_class is DANConfig and "mean" in values else config_class
 
 
 def assign_weights(model: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from affect_core.backbones import build_encoder
 from affect_core.distributed import Share
 from affect_core.errors import AffectError
 from affect_core.labels import LSD_EXPRESSIONS, AffectPrediction
@@ -51,7 +52,7 @@ class CoTEX(nn.Module):
         super().__init__()
         self.config = config
         self.views = nn.ModuleList(
-            ViTEncoder(config.vit, nn.Linear(config.vit.feature_width, len(config.vocabulary)))
+            build_encoder(config.vit, nn.Linear(config.vit.feature_width, len(config.vocabulary)))
             for _ in range(config.views)
         )
 
@@ -90,6 +91,6 @@ class CoTEX(nn.Module):
     def group_matcher(self, coarse: bool = False) -> dict:
         """Which parameters belong to which layer, for timm's layer-wise decay; layer k of all views is one layer."""
         return {
-            "stem": r"^views\.\d+\.(?:cls_token|pos_embed|patch_embed)",
+            "stem": r"^views\.\d+\.(?:cls_token|reg_token|pos_embed|patch_embed|norm_pre)",
             "blocks": [(r"^views\.\d+\.blocks\.(\d+)", None), (r"^views\.\d+\.norm", (99999,))],
         }

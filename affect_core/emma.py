@@ -12,10 +12,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from affect_core.backbones import build_encoder
 from affect_core.dan import DAN, DANConfig, FrozenPrior
 from affect_core.errors import AffectError
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS, AffectPrediction
 from affect_core.mae import MAE
+from affect_core.priors import CustomPriorConfig, ExpressionPrior, check_prior
 from affect_core.vit import ViTConfig, ViTEncoder
 
 ValenceArousalSource = Literal["both_scores", "vit_scores", "cnn_scores", "vit_features", "both_scores_detached"]
@@ -26,7 +28,7 @@ class EMMAConfig:
     """Defaults: the published model.
 
     vit        the encoder
-    prior      what the frozen CNN is; EMMA fills this in from the prior it is given
+    prior      what the frozen network is; EMMA fills this in from the prior it is given
     hidden     units of the ViT's head: width -> hidden -> 8 expression + 12 action-unit scores
     va_hidden  units of the valence-arousal head
     va_source  what valence and arousal are regressed from (the ablation of idea 2):
@@ -39,7 +41,7 @@ class EMMAConfig:
     """
 
     vit: ViTConfig = field(default_factory=ViTConfig)
-    prior: DANConfig = field(default_factory=DANConfig)
+    prior: DANConfig | CustomPriorConfig = field(default_factory=DANConfig)
     hidden: int = 512
     va_hidden: int = 256
     va_source: ValenceArousalSource = "both_scores"
@@ -58,10 +60,10 @@ class EMMAConfig:
 class EMMA(nn.Module):
     """Images -> AffectPrediction of all three tasks."""
 
-    def __init__(self, config: EMMAConfig, prior: DAN | FrozenPrior | None = None):
+    def __init__(self, config: EMMAConfig, prior: DAN | ExpressionPrior | FrozenPrior | None = None):
         """`prior` is the expression CNN, frozen in place; it may be None for a va_source that does not read it.
 
-        Raises AffectError if the config needs a prior and there is none.
+        Raises AffectError if the config needs a prior and there is none, or it is no `priors.ExpressionPrior`.
         """
         super().__init__()
         if config.needs_prior and prior is None:
@@ -69,6 +71,7 @@ class EMMA(nn.Module):
         self.prior = None
         if config.needs_prior:
             self.prior = prior if isinstance(prior, FrozenPrior) else FrozenPrior(prior)
+            check_prior(self.prior.model)
             config = replace(config, prior=self.prior.config)
         self.config = config
 
@@ -76,7 +79,7 @@ class EMMA(nn.Module):
         head = nn.Sequential(
             nn.Linear(config.vit.feature_width, config.hidden), nn.ReLU(), nn.Linear(config.hidden, num_scores)
         )
-        self.vit = ViTEncoder(config.vit, head)
+        self.vit = build_encoder(config.vit, head)
         va_inputs = {
             "vit_scores": num_scores,
             "cnn_scores": config.prior.num_classes,
@@ -97,17 +100,20 @@ class EMMA(nn.Module):
     ) -> tuple[AffectPrediction, Tensor | None]:
         """The prediction of `forward`, and the CNN's scores (N, 8) that it was made with (None without a CNN)."""
         features = self.vit.features(images)  # (N, F); the class token, as published
-        scores = self.vit.head(features)  # (N, 20)
         prior_scores = None
         if self.prior is not None:
             prior_scores = self.prior(images if prior_images is None else prior_images)  # (N, 8)
-        prediction = AffectPrediction(
+        return self.predict_from(features, prior_scores), prior_scores
+
+    def predict_from(self, features: Tensor, prior_scores: Tensor | None) -> AffectPrediction:
+        """The prediction from what the ViT's head reads (N, F), see `ViTEncoder.features`, and the CNN's scores."""
+        scores = self.vit.head(features)  # (N, 20)
+        return AffectPrediction(
             expression_logits=scores[:, : len(EXPRESSIONS)],
             action_unit_logits=scores[:, len(EXPRESSIONS) :],
             valence_arousal=self.va_head(self._va_inputs(features, scores, prior_scores)),
             vocabulary=EXPRESSIONS,
         )
-        return prediction, prior_scores
 
     def init_from_mae(self, mae: MAE | ViTEncoder) -> None:
         """Start the ViT from a pretrained encoder; the heads keep their random weights."""
@@ -121,7 +127,7 @@ class EMMA(nn.Module):
     def group_matcher(self, coarse: bool = False) -> dict:
         """Which parameters belong to which layer, for timm's layer-wise learning-rate decay."""
         return {
-            "stem": r"^vit\.(?:cls_token|pos_embed|patch_embed)",
+            "stem": r"^vit\.(?:cls_token|reg_token|pos_embed|patch_embed|norm_pre)",
             "blocks": [(r"^vit\.blocks\.(\d+)", None), (r"^vit\.norm", (99999,))],
         }
 

@@ -15,8 +15,9 @@ from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from affect_core.backbones import build_encoder
 from affect_core.distributed import Share
-from affect_core.vit import ViTConfig, ViTEncoder, num_visible, random_noise, take_patches
+from affect_core.vit import ViTConfig, num_visible, random_noise, take_patches
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class MAE(nn.Module):
         self.config = config
         vit = config.vit
         width = config.decoder_width
-        self.encoder = ViTEncoder(replace(vit, drop_path=0.0))
+        self.encoder = build_encoder(replace(vit, drop_path=0.0))
 
         self.decoder_embed = nn.Linear(vit.width, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -223,12 +224,8 @@ class MAE(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-        nn.init.xavier_uniform_(self.encoder.patch_embed.proj.weight.view(self.config.vit.width, -1))
-        nn.init.zeros_(self.encoder.patch_embed.proj.bias)
-        nn.init.normal_(self.encoder.cls_token, std=0.02)
+        self.encoder.initialise_for_mae(sincos_positions(self.config.vit.grid_size, self.config.vit.width))
         nn.init.normal_(self.mask_token, std=0.02)
-        self.encoder.pos_embed.data.copy_(sincos_positions(self.config.vit.grid_size, self.config.vit.width))
-        self.encoder.pos_embed.requires_grad_(False)
 
 
 def sincos_positions(grid_size: int, width: int) -> Tensor:

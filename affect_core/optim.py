@@ -12,7 +12,7 @@ from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 from torch import nn
 from torch.optim import Optimizer
 
-NOT_DECAYED = ("cls_token", "pos_embed", "mask_token", "decoder_pos_embed")
+NOT_DECAYED = ("cls_token", "reg_token", "pos_embed", "mask_token", "decoder_pos_embed")
 
 
 def parameter_groups(model: nn.Module, *, weight_decay: float = 0.05, layer_decay: float = 1.0) -> list[dict]:

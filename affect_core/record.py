@@ -15,8 +15,8 @@ import torch
 
 PACKAGE = Path(__file__).parent
 TRAINING_MODULES = (
-    "augment", "augment_cpu", "batches", "cotex", "dan", "distributed", "emma", "hardware", "labels", "losses", "mae",
-    "optim", "stages", "training", "vit",
+    "augment", "augment_cpu", "backbones", "batches", "cotex", "dan", "distributed", "emma", "hardware", "labels",
+    "losses", "mae", "optim", "priors", "stages", "training", "vit",
 )  # fmt: skip
 """Modules whose source decides what a training run computes; editing one makes a finished run out of date."""
 

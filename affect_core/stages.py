@@ -25,10 +25,12 @@ from affect_core.losses import cotex_loss, expression_loss, multitask_loss, posi
 from affect_core.mae import MAE, MAEConfig
 from affect_core.metrics import lsd_score, mtl_score
 from affect_core.optim import parameter_groups
+from affect_core.priors import ExpressionPrior, TimmPrior, TimmPriorConfig, build_prior
 from affect_core.progress import Progress, no_progress
 from affect_core.record import weights_fingerprint
 from affect_core.storage import read_json, write_json
 from affect_core.training import TrainConfig, TrainRecord, fit
+from affect_core.vit import ViTEncoder
 
 CALIBRATION_FRAMES = 2000
 """Training frames to which the thresholds of action units are fitted."""
@@ -78,7 +80,7 @@ def pretrain_mae(
 
 
 def train_prior(
-    config: DANConfig,
+    config: DANConfig | TimmPriorConfig,
     training: TrainConfig,
     augmentation: Augmentation,
     corpus: Corpus,
@@ -87,13 +89,13 @@ def train_prior(
     *,
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
-) -> tuple[DAN, TrainRecord]:
+) -> tuple[DAN | TimmPrior, TrainRecord]:
     """The expression CNN on AffectNet's eight classes; the epoch with the best macro F1 is kept.
 
     Loss: cross entropy, plus that of the auxiliary classifier if the config has one.
     """
     torch.manual_seed(training.seed)
-    model = DAN(config)
+    model = build_prior(config)
     validation = corpus.split("validation")
 
     def loss(model: DAN, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -130,8 +132,8 @@ def train_emma(
     corpus: Corpus,
     directory: Path,
     *,
-    prior: DAN | None,
-    mae: MAE | None,
+    prior: DAN | ExpressionPrior | None,
+    mae: MAE | ViTEncoder | None,
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> tuple[EMMA, TrainRecord]:
@@ -195,7 +197,7 @@ def train_cotex(
     corpus: Corpus,
     directory: Path,
     *,
-    mae: MAE | None,
+    mae: MAE | ViTEncoder | None,
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> tuple[CoTEX, TrainRecord]:

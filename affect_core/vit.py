@@ -6,7 +6,7 @@ Sources: Dosovitskiy et al. 2021 (ViT), He et al. 2022 (MAE: LayerNorm eps 1e-6,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -92,7 +92,7 @@ class ViTEncoder(VisionTransformer):
         self.config = config
         if head is not None:
             self.head = head
-            head.apply(_initialise_linear)
+            initialise_head(head)
 
     def forward(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
         """Tokens after the final LayerNorm, class token first: (N, 1 + L, D), or (N, 1 + K, D) for K kept patches.
@@ -105,17 +105,28 @@ class ViTEncoder(VisionTransformer):
         size = self.config.image_size
         if images.shape[1:] != (3, size, size):
             raise AffectError(f"this model takes images of 3 x {size} x {size}, not {tuple(images.shape[1:])}")
-        positions = self.pos_embed[:, 1:]  # (1, L, D)
+        prefix, positions = self._prefix_and_positions()  # (1, P, D), (1, L, D)
         if ids_keep is None:
             patches = self.patch_embed(images) + positions
         else:
             visible = take_patches(_flatten_patches(images, self.config.patch_size), ids_keep)  # (N, K, 3 * p * p)
             projection = self.patch_embed.proj
-            patches = F.linear(visible, projection.weight.flatten(1), projection.bias)
+            patches = self.patch_embed.norm(F.linear(visible, projection.weight.flatten(1), projection.bias))
             patches = patches + take_patches(positions.expand(len(images), -1, -1), ids_keep)
-        class_token = (self.cls_token + self.pos_embed[:, :1]).expand(len(images), -1, -1)
-        tokens = torch.cat([class_token, patches], dim=1)
-        return self.norm(self.blocks(tokens))
+        tokens = torch.cat([prefix.expand(len(images), -1, -1), patches], dim=1)
+        return self.summary_first(self.norm(self.blocks(self.norm_pre(tokens))))
+
+    def summary_first(self, tokens: Tensor) -> Tensor:
+        """Tokens of all kinds (N, P + K, D) -> one token about the whole face, then the patches: (N, 1 + K, D).
+
+        The first is the class token; in an architecture without one (see `backbones`) the mean of the patches. Register
+        tokens are left out.
+        """
+        if self.has_class_token and self.num_prefix_tokens == 1:
+            return tokens
+        patches = tokens[:, self.num_prefix_tokens :]
+        first = tokens[:, :1] if self.has_class_token else patches.mean(dim=1, keepdim=True)
+        return torch.cat([first, patches], dim=1)
 
     def features(self, images: Tensor, ids_keep: Tensor | None = None) -> Tensor:
         """What a head reads, (N, config.feature_width); arguments as in `forward`.
@@ -137,21 +148,54 @@ class ViTEncoder(VisionTransformer):
     def load_encoder(self, source: ViTEncoder) -> None:
         """Copy everything but the head from `source`, resampling its position embeddings if its image size differs.
 
-        Raises AffectError if width, depth, heads or patch size differ.
+        Raises AffectError if the architectures differ: patch size, width, depth, heads, tokens, kinds of layers.
         """
-        ours = replace(self.config, image_size=0, drop_path=0.0, readout="class_token")
-        theirs = replace(source.config, image_size=0, drop_path=0.0, readout="class_token")
-        if ours != theirs:
+        if _architecture(self) != _architecture(source):
             raise AffectError(f"the pretrained encoder is {source.config}, this model needs {self.config}")
         weights = {name: tensor for name, tensor in source.state_dict().items() if not name.startswith("head.")}
-        weights["pos_embed"] = resample_positions(weights["pos_embed"], self.config.grid_size)
+        weights["pos_embed"] = resample_positions(weights["pos_embed"], self.config.grid_size, self._embedded_prefix)
         kept_head = {name: tensor for name, tensor in self.state_dict().items() if name.startswith("head.")}
         self.load_state_dict({**weights, **kept_head})
 
+    def initialise_for_mae(self, positions: Tensor) -> None:
+        """Start as MAE does: fixed positions (1, 1 + L, D), small tokens, the patch projection like a linear layer."""
+        projection = self.patch_embed.proj
+        nn.init.xavier_uniform_(projection.weight.view(self.config.width, -1))
+        if projection.bias is not None:
+            nn.init.zeros_(projection.bias)
+        for token in self._prefix_tokens():
+            nn.init.normal_(token, std=0.02)
+        zeros = positions.new_zeros(1, self._embedded_prefix, self.config.width)
+        self.pos_embed.data.copy_(torch.cat([zeros, positions[:, 1:]], dim=1))
+        self.pos_embed.requires_grad_(False)
 
-def resample_positions(pos_embed: Tensor, grid_size: int) -> Tensor:
-    """Position embeddings (1, 1 + L, D) of a square grid interpolated to grid_size x grid_size (timm, bicubic)."""
-    return resample_abs_pos_embed(pos_embed, new_size=[grid_size, grid_size], num_prefix_tokens=1)
+    def _prefix_tokens(self) -> list[nn.Parameter]:
+        return [token for token in (self.cls_token, self.reg_token) if token is not None]
+
+    @property
+    def _embedded_prefix(self) -> int:
+        """Prefix tokens that have a row in pos_embed."""
+        return 0 if self.no_embed_class else self.num_prefix_tokens
+
+    def _prefix_and_positions(self) -> tuple[Tensor, Tensor]:
+        """Class and register tokens with their positions (1, P, D), and the positions of the patches (1, L, D)."""
+        embedded = self._embedded_prefix
+        prefix = torch.cat([self.pos_embed[:, :0], *self._prefix_tokens()], dim=1)  # (1, P, D)
+        return (prefix + self.pos_embed[:, :embedded] if embedded else prefix), self.pos_embed[:, embedded:]
+
+
+def resample_positions(pos_embed: Tensor, grid_size: int, num_prefix_tokens: int = 1) -> Tensor:
+    """Position embeddings (1, P + L, D) of a square grid interpolated to grid_size x grid_size (timm, bicubic)."""
+    return resample_abs_pos_embed(pos_embed, new_size=[grid_size, grid_size], num_prefix_tokens=num_prefix_tokens)
+
+
+def _architecture(encoder: ViTEncoder) -> tuple:
+    """What two encoders must share to compute the same from the same weights, whatever their image size."""
+    layers = [(name, type(module).__name__, getattr(module, "eps", None)) for name, module in encoder.named_modules()
+              if name and not name.startswith("head") and "drop_path" not in name]  # fmt: skip
+    shapes = {name: tensor.shape for name, tensor in encoder.state_dict().items()
+              if name != "pos_embed" and not name.startswith("head.")}  # fmt: skip
+    return encoder.config.patch_size, encoder.config.heads, encoder.no_embed_class, layers, shapes
 
 
 def num_visible(num_patches: int, mask_ratio: float) -> int:
@@ -194,8 +238,10 @@ def _flatten_patches(images: Tensor, patch_size: int) -> Tensor:
     return patches.reshape(n, rows * columns, channels * patch_size**2)
 
 
-def _initialise_linear(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        # 0.02 as usual; less for the many inputs of a "patch_tokens" readout, so that first logits stay well below 1
-        nn.init.trunc_normal_(module.weight, std=0.02 * min(1.0, 1000 / module.in_features))
-        nn.init.zeros_(module.bias)
+def initialise_head(head: nn.Module) -> None:
+    """Small random weights, no biases, for every linear layer of a head."""
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            # 0.02 as usual; less for the many inputs of a "patch_tokens" readout, so that first logits stay below 1
+            nn.init.trunc_normal_(module.weight, std=0.02 * min(1.0, 1000 / module.in_features))
+            nn.init.zeros_(module.bias)

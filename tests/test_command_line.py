@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 import tomllib
+import tracemalloc
 from importlib import import_module
 
 import numpy as np
@@ -14,12 +16,15 @@ from export_models import cotex, emma
 from PIL import Image
 
 from affect_core import command_line, folder_prediction, prediction
+from affect_core.batches import predict_corpus
 from affect_core.checkpoints import save_weights
 from affect_core.command_line import main
 from affect_core.dan import DAN, DANConfig
 from affect_core.errors import AffectError
 from affect_core.evaluation import evaluate_model
 from affect_core.folder_prediction import list_images, predict_folder
+from affect_core.labels import AffectPrediction
+from affect_core.metrics import lsd_score
 from affect_core.prediction import Predictor
 from affect_core.workbook import project_root
 
@@ -216,17 +221,19 @@ def test_train_and_run_hand_their_arguments_on(monkeypatch):
                              "--weights", "fresh", "--only", "04_emma"]  # fmt: skip
 
 
-def test_train_trains_and_evaluate_scores_what_it_left(smoke_book, tmp_path, capsys):
-    run = tmp_path / "run"
-    assert main(["train", "cotex", "--profile", "smoke", "--run-dir", str(run)]) == command_line.FINE
-    capsys.readouterr()
-    model = str(run / "cotex" / "best.safetensors")
+def test_evaluate_scores_a_file_on_the_corpus_it_is_meant_for(smoke_book, run_dir, tmp_path, capsys):
+    model = str(run_dir / "cotex" / "best.safetensors")
     assert main(["evaluate", model, "--profile", "smoke", "--out", str(tmp_path / "a.csv")]) == command_line.FINE
     row = pd.read_csv(tmp_path / "a.csv").iloc[0]
     assert (row["model"], row["corpus"], row["source"], row["score"]) == ("CoTEX", "lsd", "synthetic", "expression_f1")
-    logged = pd.read_json(run / "cotex" / "log.jsonl", lines=True)["validation_expression_f1"]
-    assert row["estimate"] == pytest.approx(logged.max(), abs=1e-6)
+    validation = smoke_book.corpus("lsd").split("validation")
+    score = lsd_score(predict_corpus(cotex().predict, validation, 32), validation.labels)
+    assert row["estimate"] == pytest.approx(score["expression_f1"]) and row["images"] == len(validation)
     assert row["low"] <= row["estimate"] <= row["high"]
+    assert main(["evaluate", model, "--profile", "smoke"]) == command_line.FINE
+    assert f"{row['estimate']:.3f}" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "none.safetensors")]) == command_line.FAILED
+    assert "none.safetensors not found" in capsys.readouterr().err
 
 
 def test_evaluate_scores_an_emma_and_a_dan_and_refuses_the_rest(smoke_book):
@@ -253,33 +260,44 @@ def test_the_command_in_a_process_of_its_own(photographs, run_dir, tmp_path):
 
 
 def test_a_thousand_pictures_take_the_memory_of_two_hundred(tmp_path, record_property):
-    import time
-    import tracemalloc
-
     picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
     Image.fromarray(picture).save(tmp_path / "face.png")
     for number in range(1000):
         (tmp_path / "all" / f"{number // 200}").mkdir(parents=True, exist_ok=True)
         os.link(tmp_path / "face.png", tmp_path / "all" / f"{number // 200}" / f"{number:04d}.png")
-    predictor = Predictor(emma(), cotex())
-    predict_folder([tmp_path / "face.png"], tmp_path / "warm.csv", predictor)
+
+    def says_little(pictures):
+        tasks = np.zeros((len(pictures), 8), np.float32), None, np.zeros((len(pictures), 2), np.float32)
+        return AffectPrediction(*tasks)
+
+    predict_folder([tmp_path / "face.png"], tmp_path / "warm.csv", says_little)
     peaks, rows = {}, {}
     for name in ("all/0", "all"):
         tracemalloc.start()
         try:
-            rows[name] = predict_folder([tmp_path / name], tmp_path / "out.csv", predictor).written
+            rows[name] = predict_folder([tmp_path / name], tmp_path / "out.csv", says_little).written
             peaks[name] = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
     assert rows == {"all/0": 200, "all": 1000} and len(pd.read_csv(tmp_path / "out.csv")) == 1000
     batch = 32 * prediction.STORED_SIZE**2 * 3
     assert peaks["all"] - peaks["all/0"] < 2 * batch, peaks  # 800 pictures kept would be 25 batches
+    record_property("reliability", {"part": "affect-core predict", "case": "1,000 images in a folder",
+                                    "treatment": "memory of two batches, as for 200"})  # fmt: skip
+
+
+def test_speed_from_files_beside_speed_from_arrays_is_measured(tmp_path, record_property):
+    """Printed (pytest -s) and recorded, not judged: a loaded machine would decide."""
+    picture = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    for number in range(96):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    predictor = Predictor(emma(), cotex())
     started = time.perf_counter()
-    predict_folder([tmp_path / "all" / "0"], tmp_path / "out.csv", predictor)
+    assert predict_folder([tmp_path], tmp_path / "out.csv", predictor).written == 96
     middle = time.perf_counter()
-    predictor(np.broadcast_to(picture, (200, *picture.shape)))
+    assert len(predictor(np.broadcast_to(picture, (96, *picture.shape))).expression_logits) == 96
     seconds = middle - started, time.perf_counter() - middle
-    speed = "{:.0f} images/s from files, {:.0f} images/s from arrays".format(*(200 / took for took in seconds))
+    speed = "{:.0f} images/s from files, {:.0f} images/s from arrays".format(*(96 / took for took in seconds))
     print(speed)
     record_property("measured", f"tiny models: {speed}")
 

@@ -133,7 +133,7 @@ class _OnnxForm(nn.Module):
                 module.prior = module.prior.model  # plain layers: the exporter folds BatchNorm itself
             if isinstance(module, ViTEncoder):
                 # timm's own way to the same tokens, whose batch size the exporter does not take for a constant
-                module.forward = lambda images, ids_keep=None, vit=module: vit.forward_features(images)
+                module.forward = lambda images, _=None, vit=module: vit.summary_first(vit.forward_features(images))
         for layer in attention_layers(self.model):
             layer.fused_attn = False  # two matrix products and a softmax, which every ONNX runtime knows
 

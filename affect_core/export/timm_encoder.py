@@ -8,6 +8,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from affect_core.augment import IMAGENET_MEAN, IMAGENET_STD
+from affect_core.backbones import TimmViTConfig, create_arguments
 from affect_core.errors import AffectError
 from affect_core.mae import MAE
 from affect_core.storage import atomic_path, write_json
@@ -19,7 +20,7 @@ def timm_arguments(config: ViTConfig) -> dict[str, Any]:
 
     They carry this project's normalisation, so that timm.data.resolve_model_data_config(model) prepares images alike.
     """
-    return {
+    plain = {
         "model_name": "vit_base_patch16_224",  # timm's name for a plain ViT; every size in it is overridden below
         "img_size": config.image_size,
         "patch_size": config.patch_size,
@@ -28,6 +29,9 @@ def timm_arguments(config: ViTConfig) -> dict[str, Any]:
         "num_heads": config.heads,
         "mlp_ratio": config.mlp_ratio,
         "num_classes": 0,
+    }
+    return {
+        **(create_arguments(config) if isinstance(config, TimmViTConfig) else plain),
         "pretrained_cfg_overlay": {
             "input_size": [3, config.image_size, config.image_size],
             "mean": list(IMAGENET_MEAN),
@@ -46,7 +50,8 @@ def save_timm_encoder(path: str | Path, model: MAE | ViTEncoder) -> None:
         model = timm.create_model(**json.load(open("encoder.json")), checkpoint_path="encoder.safetensors")
 
     `model.forward_features(images)` are then the tokens of `ViTEncoder.forward`, (N, 1 + L, D), and `model(images)`
-    is the class token (N, D). For an EMMA pass `emma.vit`, for a CoTEX one of `cotex.views`; heads are left out.
+    is the class token (N, D). (Of an encoder by timm name both are all tokens, registers among them, unpooled.) For an
+    EMMA pass `emma.vit`, for a CoTEX one of `cotex.views`; heads are left out.
     Raises AffectError for another suffix or another model.
     """
     path = Path(path)

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from affect_core.augment import Augmentation
+from affect_core.checkpoints import concrete_config
 from affect_core.cotex import CoTEXConfig
 from affect_core.dan import DANConfig
 from affect_core.emma import EMMAConfig
@@ -75,14 +76,14 @@ def _build(name: str, sections: dict, source: str) -> Profile:
     unknown, missing = set(sections) - set(kinds), set(kinds) - set(sections)
     if unknown or missing:
         raise AffectError(f"{source}: unknown sections {sorted(unknown)}, missing sections {sorted(missing)}.")
-    vit = _section(ViTConfig, sections, "vit", source)
+    vit = _section(concrete_config(ViTConfig, sections["vit"]), sections, "vit", source)
     built = {"vit": vit}
     for section, kind in (
         ("corpus", EmbeddedCorpusConfig), ("prior", DANConfig),
         ("mae", MAEConfig), ("emma", EMMAConfig), ("cotex", CoTEXConfig),
     ):  # fmt: skip
         shared = {"vit": vit} if section in ("mae", "emma", "cotex") else {}
-        built[section] = _section(kind, sections, section, source, **shared)
+        built[section] = _section(concrete_config(kind, sections[section]), sections, section, source, **shared)
     for stage in ("mae", "prior", "emma", "cotex"):
         built[f"{stage}_training"] = _section(TrainConfig, sections, f"{stage}_training", source)
         built[f"{stage}_augmentation"] = _section(Augmentation, sections, f"{stage}_augmentation", source)
