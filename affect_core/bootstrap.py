@@ -104,12 +104,12 @@ def action_unit_bootstrap(
 
 
 def resampled_scores(
-    prediction: AffectPrediction, labels: AffectLabels, groups, *, resamples: int = 2000, seed: int = 0
+    prediction: AffectPrediction, labels: AffectLabels, groups, thresholds=None, *, resamples: int = 2000, seed: int = 0
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Scores on all frames, and on each resample of the groups {name: (resamples,)}; action units cut at 0.5.
 
-    Two predictions for the same frames are resampled alike, so that differences of the arrays are paired. Names as in
-    `mtl_bootstrap`, or "expression_f1" alone for a prediction that has no other task.
+    thresholds (12,) cut them elsewhere. Two predictions for the same frames are resampled alike, so that differences of
+    the arrays are paired. Names as in `mtl_bootstrap`, or "expression_f1" alone for a prediction without other tasks.
     """
     num_classes = len(labels.vocabulary)
     if prediction.valence_arousal is None:
@@ -117,10 +117,32 @@ def resampled_scores(
         estimate, values = (_f1_from_sums(sums, num_classes).mean(axis=1) for sums in (whole, resampled))
         return {"expression_f1": float(estimate[0])}, {"expression_f1": values}
     columns = (_moment_columns(prediction, labels), _expression_columns(prediction, labels),
-               _action_unit_columns(prediction, labels, None))  # fmt: skip
+               _action_unit_columns(prediction, labels, thresholds))  # fmt: skip
     whole, resampled = _sums(np.concatenate(columns, axis=1), groups, resamples, seed)
     estimate = {name: float(value[0]) for name, value in _scores_from_sums(whole, num_classes).items()}
     return estimate, _scores_from_sums(resampled, num_classes)
+
+
+def paired_differences(
+    one: AffectPrediction,
+    other: AffectPrediction,
+    labels: AffectLabels,
+    groups,
+    *,
+    other_thresholds=None,
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Intervals of score(other) - score(one) for the same frames, resampled alike; names as in `resampled_scores`.
+
+    Action units are cut at 0.5, those of `other` at other_thresholds (12,) if given.
+    """
+    options = {"resamples": resamples, "seed": seed}
+    before, resampled_before = resampled_scores(one, labels, groups, **options)
+    after, resampled_after = resampled_scores(other, labels, groups, other_thresholds, **options)
+    return {name: _interval(after[name] - before[name], resampled_after[name] - resampled_before[name], level)
+            for name in before}  # fmt: skip
 
 
 def _sums(columns: np.ndarray, groups, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
