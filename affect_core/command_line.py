@@ -16,7 +16,7 @@ FINE, FAILED, USAGE, UNREADABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 EXIT_CODES = """exit codes:
   0    done
-  1    not done; standard error says why in a sentence
+  1    not done; a sentence says why
   2    the command itself was not understood
   3    predict: done, but some images could not be read; they are listed on standard error and left out
   130  interrupted (Ctrl-C); tables appear whole or not at all, trainings go on when started again
@@ -61,14 +61,14 @@ def parser() -> argparse.ArgumentParser:
     render = command(render_, "  affect-core render corpora --profile smoke\n")
     render.add_argument("folder", type=Path, help="a new folder, or one of an interrupted rendering")
     _add_profile(render)
-    render.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+    render.add_argument("--workers", type=_positive, default=2, help="processes (default: 2)")
 
     audit = command(audit_, "  affect-core audit corpora abaw4 --out audit.md --figures figures\n")
     audit.add_argument("root", type=Path, help="the folder that holds the corpus's folder")
     audit.add_argument("corpus", help="abaw4, affectnet, lsd, rafdb, fer2013, ..., see data/README.md")
     audit.add_argument("--out", type=Path, help="Markdown file (default: standard output)")
     audit.add_argument("--figures", type=Path, help="folder for the figures, PNG")
-    audit.add_argument("--size", type=int, default=64, help="pixels to which images are decoded (default: 64)")
+    audit.add_argument("--size", type=_positive, default=64, help="pixels to which images are decoded (default: 64)")
 
     train = command(train_, "  affect-core train mae prior emma --profile smoke --run-dir runs/try\n")
     train.add_argument("stages", nargs="+", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
@@ -88,8 +88,8 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--run-dir", type=Path, help="take EMMA and CoTEX of this run (default: the shipped ones)")
     predict.add_argument("--alike", action="store_true",
                          help="expect all expressions alike (default: as in everyday photographs)")  # fmt: skip
-    predict.add_argument("--batch-size", type=_positive, default=32)
-    predict.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    predict.add_argument("--batch-size", type=_positive, default=32, help="images of a forward pass (default: 32)")
+    predict.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
 
     export = command(export_, "  affect-core export runs/laptop/emma/best.safetensors emma.onnx\n")
     export.add_argument("model", type=Path, help="a .safetensors of this project")
@@ -110,8 +110,8 @@ def render_(options: argparse.Namespace) -> int:
     from affect_core.progress import TerminalBar
     from affect_core.synthetic.embedded_corpus import write_embedded_corpus
 
-    config = load_profile(options.profile).corpus
-    write_embedded_corpus(options.folder, config, workers=options.workers, progress=TerminalBar)
+    write_embedded_corpus(options.folder, load_profile(options.profile).corpus, workers=options.workers,
+                          progress=TerminalBar)  # fmt: skip
     return FINE
 
 
@@ -151,10 +151,9 @@ def evaluate_(options: argparse.Namespace) -> int:
     from affect_core.export.tables import write_table
     from affect_core.workbook import open_workbook
 
-    model = load_model(options.model)
     root = str(Path(options.corpus_root).resolve()) if options.corpus_root else ""
     with TemporaryDirectory() as no_run:
-        scores = evaluate_model(model, open_workbook(options.profile, root, no_run))
+        scores = evaluate_model(load_model(options.model), open_workbook(options.profile, root, no_run))
     if options.out:
         write_table(options.out, scores)
     else:
@@ -180,8 +179,7 @@ def predict_(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{report.written:,} rows in {options.out}\n")
     if not report.unreadable:
         return FINE
-    for name, reason in report.unreadable:
-        sys.stderr.write(f"{name} {reason}\n")
+    sys.stderr.writelines(f"{name} {reason}\n" for name, reason in report.unreadable)
     sys.stderr.write(f"affect-core predict: {len(report.unreadable):,} images left out, they could not be read\n")
     return UNREADABLE
 
@@ -211,9 +209,13 @@ def run_(options: argparse.Namespace) -> int:
 
 
 def _predictor(options: argparse.Namespace):
+    import torch
+
     from affect_core.checkpoints import load_model
     from affect_core.prediction import Predictor, load_predictor
 
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise AffectError("there is no CUDA device here; --device cpu works everywhere")
     if options.run_dir is None:
         return load_predictor(options.device)
     emma, cotex = (load_model(options.run_dir / stage / "best.safetensors").to(options.device)

@@ -11,13 +11,14 @@ from affect_core.cotex import CoTEX
 from affect_core.dan import DAN
 from affect_core.emma import EMMA
 from affect_core.errors import AffectError
+from affect_core.priors import TimmPrior
 from affect_core.stages import predict_expressions
 from affect_core.workbook import Workbook
 
-CORPUS_OF = {EMMA: "abaw4", CoTEX: "lsd", DAN: "affectnet"}
+CORPUS_OF = {EMMA: "abaw4", CoTEX: "lsd", DAN: "affectnet", TimmPrior: "affectnet"}
 
 
-def evaluate_model(model: EMMA | CoTEX | DAN, book: Workbook) -> pd.DataFrame:
+def evaluate_model(model: EMMA | CoTEX | DAN | TimmPrior, book: Workbook) -> pd.DataFrame:
     """One row a score: model, corpus, source, score, estimate, low, high, images, groups.
 
     source     "synthetic" for rendered faces, else the name of the corpora's folder
@@ -26,7 +27,7 @@ def evaluate_model(model: EMMA | CoTEX | DAN, book: Workbook) -> pd.DataFrame:
     for another model, or if the corpus names other expressions than the model.
     """
     if type(model) not in CORPUS_OF:
-        raise AffectError(f"a {type(model).__name__} has no score; EMMA, CoTEX and DAN have")
+        raise AffectError(f"a {type(model).__name__} has no score; EMMA, CoTEX, DAN and TimmPrior have")
     name = CORPUS_OF[type(model)]
     validation = book.corpus(name).split("validation")
     groups = validation.table["group"]
@@ -38,19 +39,19 @@ def evaluate_model(model: EMMA | CoTEX | DAN, book: Workbook) -> pd.DataFrame:
     ])  # fmt: skip
 
 
-def _intervals(model: EMMA | CoTEX | DAN, validation: Corpus, book: Workbook) -> dict[str, Interval]:
+def _intervals(model: EMMA | CoTEX | DAN | TimmPrior, validation: Corpus, book: Workbook) -> dict[str, Interval]:
     labels, groups = validation.labels, validation.table["group"]
     if isinstance(model, EMMA):
         prediction = predict_corpus(model, validation, model.config.vit.image_size, book.device)
         return mtl_bootstrap(prediction, labels, groups)
     vocabulary = model.config.vocabulary if isinstance(model, CoTEX) else labels.vocabulary
-    known = model.config.num_classes if isinstance(model, DAN) else len(vocabulary)
+    known = len(vocabulary) if isinstance(model, CoTEX) else model.config.num_classes
     if vocabulary != labels.vocabulary or known != len(labels.vocabulary):
         raise AffectError(
             f"the model tells {known} expressions apart, the corpus {len(labels.vocabulary)}: "
             f"{', '.join(labels.vocabulary)}"
         )
-    if isinstance(model, DAN):
+    if isinstance(model, DAN | TimmPrior):
         prediction = predict_expressions(model, validation, book.profile.vit.image_size, book.device)
     else:
         prediction = predict_corpus(model.predict, validation, model.config.vit.image_size, book.device)

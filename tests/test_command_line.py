@@ -91,13 +91,17 @@ def test_what_is_not_understood_is_a_usage_error(arguments, capsys):
     assert stopped.value.code == command_line.USAGE and "usage: affect-core" in capsys.readouterr().err
 
 
-def test_predict_writes_a_row_a_picture_and_says_what_it_left_out(photographs, run_dir, tmp_path, capsys):
+def test_predict_writes_a_row_a_picture_and_says_what_it_left_out(
+    photographs, run_dir, tmp_path, capsys, record_property
+):
     out = tmp_path / "predictions.csv"
     code = main(["predict", str(photographs), "--run-dir", str(run_dir), "--out", str(out), "--batch-size", "2"])
     said = capsys.readouterr()
     assert code == command_line.UNREADABLE
     assert "5 rows" in said.out and f"{photographs}/broken.jpg is truncated" in said.err
     assert "1 images left out" in said.err
+    record_property("reliability", {"part": "affect-core predict", "case": "some images cannot be read",
+                                    "treatment": "listed, left out of the table, exit code 3"})  # fmt: skip
     table = pd.read_csv(out)
     names = ["a.png", "b.jpg", "more/c.png", "more/d.PNG", "more/e.jpg"]
     assert list(table["image"]) == [f"{photographs}/{name}" for name in names]
@@ -117,11 +121,13 @@ def test_predict_of_readable_pictures_alone_is_fine_and_gives_parquet_too(photog
     assert len(csv) == 4
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("nowhere", "nowhere not found"), ("empty", "there is no image under"), ("broken", "none of 2 images can be read"),
+@pytest.mark.parametrize(("name", "case", "message"), [
+    ("nowhere", "a path that is not there", "nowhere not found"),
+    ("empty", "a folder without an image", "there is no image under"),
+    ("broken", "a folder of unreadable images alone", "none of 2 images can be read"),
 ])  # fmt: skip
 def test_what_cannot_be_predicted_is_an_error_in_a_sentence_and_leaves_no_table(
-    name, message, run_dir, tmp_path, capsys, record_property
+    name, case, message, run_dir, tmp_path, capsys, record_property
 ):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
@@ -132,7 +138,7 @@ def test_what_cannot_be_predicted_is_an_error_in_a_sentence_and_leaves_no_table(
     assert main(["predict", str(tmp_path / name), "--run-dir", str(run_dir), "--out", str(out)]) == command_line.FAILED
     assert message in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
-    record_property("reliability", {"part": "affect-core predict", "case": message.replace("nowhere", "a path"),
+    record_property("reliability", {"part": "affect-core predict", "case": case,
                                     "treatment": "one sentence, exit code 1, no table"})  # fmt: skip
 
 
@@ -173,6 +179,21 @@ def test_the_shipped_predictor_is_the_default(photographs, tmp_path, monkeypatch
     monkeypatch.setattr(prediction, "load_predictor", lambda device: asked.append(device) or Predictor(emma(), cotex()))
     assert main(["predict", str(photographs / "a.png"), "--out", str(tmp_path / "a.csv")]) == command_line.FINE
     assert asked == ["cpu"]
+
+
+def test_action_units_are_cut_at_the_predictors_thresholds(photographs, tmp_path):
+    for threshold in (0.0, 1.0):
+        predictor = Predictor(emma(), cotex(), thresholds=(threshold,) * 12)
+        predict_folder([photographs / "a.png"], tmp_path / "a.csv", predictor)
+        active = pd.read_csv(tmp_path / "a.csv").filter(like="active_AU")
+        assert active.shape == (1, 12) and (active == (threshold == 0.0)).all(axis=None)
+
+
+def test_a_device_that_is_not_there_is_said_in_a_sentence(photographs, run_dir, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    arguments = ["predict", str(photographs), "--run-dir", str(run_dir), "--out", str(tmp_path / "a.csv")]
+    assert main([*arguments, "--device", "cuda"]) == command_line.FAILED
+    assert "there is no CUDA device here" in capsys.readouterr().err
 
 
 def test_export_writes_each_form(run_dir, tmp_path, capsys):
