@@ -273,7 +273,7 @@ def test_the_command_in_a_process_of_its_own(photographs, run_dir, tmp_path):
     out = tmp_path / "a.csv"
     command = [sys.executable, "-m", "affect_core.command_line", "predict", str(photographs), "--out", str(out)]
     environment = os.environ | {"PYTHONPATH": str(project_root())}
-    done = subprocess.run([*command, "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=120,
+    done = subprocess.run([*command, "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=400,
                           env=environment)  # fmt: skip
     assert done.returncode == command_line.UNREADABLE, done.stderr
     assert len(pd.read_csv(out)) == 5 and "broken.jpg is truncated" in done.stderr
