@@ -91,7 +91,7 @@ def export(book: Workbook, test: Workbook, folder: Path) -> None:
     write_json(folder / "corpus.json", asdict(book.profile.corpus))
     models = {name: load_model(folder / file) for name, file in FILES.items()}
     write_json(folder / "combination.json", combination(models["emma"], models["cotex"], book))
-    write_json(folder / "scores.json", scores(models, read_combination(folder), test))
+    write_json(folder / "scores.json", scores(models, read_combination(folder), book, test))
     write_cards(folder)
 
 

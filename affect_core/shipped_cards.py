@@ -23,9 +23,10 @@ from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
 from affect_core.labels import EXPRESSIONS, vocabulary_map
 from affect_core.metrics import expression_f1, mtl_score
-from affect_core.prediction import Predictor
+from affect_core.prediction import Predictor, as_pictures
 from affect_core.stages import VALIDATION_NOISE_SEED, predict_expressions
 from affect_core.storage import read_json, write_text
+from affect_core.uncertainty import compare_uncertainties
 from affect_core.workbook import Workbook
 
 ZOOMS = (1.1,)
@@ -69,8 +70,11 @@ def fit_temperature(logits: np.ndarray, target: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded").x))
 
 
-def scores(models: dict, values: dict, test: Workbook) -> dict:
-    """Scores of the stored models on `test`'s validation people, with intervals, by group, and of `predict`."""
+def scores(models: dict, values: dict, book: Workbook, test: Workbook) -> dict:
+    """Scores of the stored models on `test`'s validation people, with intervals, by group, and of `predict`.
+
+    `book`: whose validation people uncertainties are compared with the help of.
+    """
     size, emma, cotex = test.profile.vit.image_size, models["emma"], models["cotex"]
     videos, stills = (test.corpus(name).split("validation") for name in ("abaw4", "affectnet"))
     lsd, faces = test.corpus("lsd").split("validation"), test.corpus("faces")
@@ -87,7 +91,9 @@ def scores(models: dict, values: dict, test: Workbook) -> dict:
         "prior": {"expression_f1": _plain(expression_bootstrap(prior, stills.labels, stills.table["group"])),
                   "n": len(stills)},
         "cotex": {"expression_f1": _plain(expression_bootstrap(views, lsd.labels, lsd.table["group"])), "n": len(lsd)},
-        "predict": _scores_of_predict(predictor, stills, test),
+        "predict": _scores_of_predict(predictor, stills, test) | {
+            "uncertainties": compare_uncertainties(predictor, _pictures(book), _pictures(test))
+        },
     }  # fmt: skip
 
 
@@ -105,6 +111,11 @@ def _scores_of_predict(predictor: Predictor, stills: Corpus, test: Workbook) -> 
         "uncertainty finds errors (AUC)": _auc(answer.uncertainty, ~right),
         "by group": by_group(truth.loc[names], right),
     }  # fmt: skip
+
+
+def _pictures(book: Workbook) -> tuple[np.ndarray, np.ndarray]:
+    faces, target = known_expressions(book.corpus("affectnet").split("validation"))
+    return as_pictures(list(faces.images[np.arange(len(faces))])), target
 
 
 def by_group(truth: pd.DataFrame, right: np.ndarray) -> list[dict]:
@@ -180,10 +191,13 @@ def _predict_card(facts: dict) -> str:
     values, combined = facts["scores"]["predict"], facts["combination"]
     groups = [f"| {row['group']} | {row['n']} | {row['estimate']:.3f} [{row['low']:.3f}, {row['high']:.3f}] |"
               for row in values["by group"]]  # fmt: skip
-    plain = {name: value for name, value in values.items() if name != "by group"}
+    plain = {name: value for name, value in values.items() if name not in ("by group", "uncertainties")}
+    uncertainties = [f"| {row['uncertainty']} | {row['AUC']:.3f} | {row['calibration error']:.3f} |"
+                     for row in values["uncertainties"]]  # fmt: skip
     zooms = ", ".join(f"{zoom:g}" for zoom in combined["zooms"])
     return _PREDICT.format(
-        **combined | {"zooms": zooms}, use=_USE, scores="\n".join(_score_rows(plain)), groups="\n".join(groups)
+        **combined | {"zooms": zooms}, use=_USE, scores="\n".join(_score_rows(plain)), groups="\n".join(groups),
+        uncertainties="\n".join(uncertainties),
     )
 
 
@@ -196,6 +210,15 @@ valence and arousal from EMMA, over crops of zoom {zooms} and their mirror image
 ## On rendered people that no shipped model saw (AffectNet's expressions without contempt)
 
 {scores}
+
+## Which uncertainty finds the errors
+
+Area under the ROC curve for finding wrong answers, and calibration error after a logistic regression fitted on other
+people. `predict` reports the first.
+
+| uncertainty | AUC | calibration error |
+| --- | --- | --- |
+{uncertainties}
 
 ## By rendered group: accuracy
 

@@ -56,7 +56,7 @@ def compare_uncertainties(
     """For each uncertainty, on `testing`: area under the ROC curve for finding wrong answers, and calibration error.
 
     fitting, testing  (pictures uint8 (N, S, S, 3), expressions (N,) as indices of EXPRESSIONS), different people; the
-    logistic regressions are fitted on the first.
+    logistic regressions are fitted on the first. nan where no answer, or every answer, is wrong.
     """
     sides = []
     for pictures, target in (fitting, testing):
@@ -64,6 +64,9 @@ def compare_uncertainties(
         sides.append((uncertainties(predictor, pictures), answer != target))
     (fitted_on, wrong_there), (tested_on, wrong) = sides
     rows = []
+    if not (0 < wrong.mean() < 1 and 0 < wrong_there.mean() < 1):
+        undefined = {"n": len(wrong), "AUC": float("nan"), "calibration error": float("nan")}
+        return [{"uncertainty": name, **undefined} for name in tested_on]
     for name, scores in tested_on.items():
         model = LogisticRegression().fit(fitted_on[name][:, None], wrong_there)
         right = 1 - model.predict_proba(scores[:, None])[:, 1]

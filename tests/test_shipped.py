@@ -43,6 +43,7 @@ def test_cards_say_data_command_seed_scores_use_and_groups(folder):
     card = (folder / "predict.md").read_text()
     for group in ("under 18", "60 and over", "rendered female", "lighter third", "darker third"):
         assert group in card
+    assert "views of CoTEX" in card and "CNN and ViT" in card, "which uncertainty was measured, and against what"
     scores = read_json(folder / "scores.json")
     assert 0 < scores["mae"]["held-out error"] < 2 and {"estimate", "low", "high"} <= set(scores["emma"]["p_mtl"])
     assert sum(row["n"] for row in scores["predict"]["by group"][:3]) == scores["predict"]["n"]
