@@ -1,5 +1,6 @@
 # make run    set up, then render the embedded corpus, train, co-train and report   (runs/<NAME>/index.html)
 # make test   set up, then run every test
+# make reliability  run the tests that record a reliability case; writes docs/RELIABILITY.md
 # make lab    set up, then open JupyterLab on the notebooks
 # make bench  set up, install the peers, then measure speed
 # make results  tables and figures of results/, from its stored cells; nothing is trained
@@ -16,7 +17,7 @@ WEIGHTS ?= fresh
 VENV    := .venv
 BIN     := $(VENV)/bin
 
-.PHONY: run test lab bench results clean setup
+.PHONY: run test reliability lab bench results clean setup
 .DEFAULT_GOAL := run
 
 setup: $(VENV)/.installed
@@ -34,6 +35,9 @@ run: setup
 
 test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=85
+
+reliability: setup
+	@$(BIN)/python -m pytest -m "reliability and not browser" --reliability docs/RELIABILITY.md
 
 lab: setup
 	@$(BIN)/jupyter lab notebooks

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from reliability import pytest_addoption, pytest_collection_modifyitems, pytest_configure  # noqa: F401
 
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 for pool in ("OMP", "MKL", "OPENBLAS", "NUMBA"):  # a worker and the processes it starts share the cores with the others
