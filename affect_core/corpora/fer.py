@@ -33,7 +33,7 @@ def read_fer2013(root: Path, name: str, log: ProblemLog) -> Listing:
     rows, pixels, emotions = _read_images(path, name, log)
     for row, emotion in enumerate(emotions):
         if emotion not in CODES:
-            rows.reasons[row].append(f"emotion is {emotion!r}, not an integer from 0 (anger) to 6 (neutral)")
+            rows.reasons[row].append(f"emotion is {emotion[:40]!r}, not an integer from 0 (anger) to 6 (neutral)")
     labels = AffectLabels.missing(len(emotions), FER2013_EXPRESSIONS)
     labels.expression[:] = [CODES.get(emotion, 0) for emotion in emotions]
     labels.expression_valid[:] = True
@@ -59,7 +59,7 @@ def read_ferplus(root: Path, name: str, log: ProblemLog) -> Listing:
             rows.reasons[row].append(reason)
         elif USAGES.get(usage) != rows.split[row]:
             there = f"{images}, line {rows.line[row]}"
-            rows.reasons[row].append(f"Usage is {usage!r}, which is not that of {there}: the rows do not correspond")
+            rows.reasons[row].append(f"Usage is {usage[:40]!r}, which is not that of {there}: the rows do not correspond")
     rows.image, rows.source, rows.line = [f"{name}/{image}" for image in names], [str(path)] * len(names), lines
     winner = votes.argmax(1)
     majority = 2 * votes.max(1) > votes.sum(1)
@@ -97,7 +97,7 @@ def _read_images(path: Path, name: str, log: ProblemLog) -> tuple[LabelRows, np.
         values = None if reason else _grey(fields["pixels"])
         reasons = [reason] if reason else []
         if fields and fields["Usage"] not in USAGES:
-            reasons.append(f"Usage is {fields['Usage']!r}, not one of {', '.join(USAGES)}")
+            reasons.append(f"Usage is {fields['Usage'][:40]!r}, not one of {', '.join(USAGES)}")
         if fields and values is None:
             reasons.append(f"pixels are not {SIDE * SIDE} integers from 0 to 255")
         if reasons:
@@ -125,7 +125,7 @@ def _read_votes(path: Path, log: ProblemLog):
     names, usages, lines, votes, reasons = [], [], [], [], []
     for line, fields, reason in read_csv_rows(path, log, ("Usage", "Image name", *VOTES)):
         counts = [fields.get(column, "") for column in VOTES]
-        wrong = [f"{column} is {count!r}" for column, count in zip(VOTES, counts, strict=True) if not count.isdecimal()]
+        wrong = [f"{column} is {count[:40]!r}" for column, count in zip(VOTES, counts, strict=True) if not _is_count(count)]
         if wrong and not reason:
             reason = f"{'; '.join(wrong)}, not a number of votes"
         names.append(fields.get("Image name", "?"))
@@ -134,6 +134,10 @@ def _read_votes(path: Path, log: ProblemLog):
         votes.append([0] * len(VOTES) if reason else [int(count) for count in counts])
         reasons.append(reason)
     return names, usages, np.array(lines, np.int64), np.array(votes, np.int64).reshape(-1, len(VOTES)), reasons
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10
 
 
 def _listing(path: Path, rows: LabelRows, pixels, labels: AffectLabels, log: ProblemLog, notes: list[str]) -> Listing:

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from affect_core.corpora.problems import ProblemLog
+from affect_core.corpora.text_lines import read_lines
 
 _BLOCK_LINES = 20_000
+_BLOCK_CHARACTERS = 2**25
 
 
 @dataclass(frozen=True)
@@ -40,38 +42,28 @@ def read_label_text(
 
     A byte-order mark, CRLF or CR line ends, spaces around fields and blank lines are accepted. The first line is left
     out if `is_header` says so of its fields. Rows with another number of fields, without a name or with text in a
-    numeric field go to `log`; a missing or undecodable file does too. separator None: fields are parted by spaces.
+    numeric field go to `log`; a file that `read_lines` cannot read does too. separator None: fields are parted by spaces.
     """
-    empty = LabelText([], np.zeros((0, len(columns))), np.zeros(0, np.int64))
-    text = read_text(path, log)
-    if text is None:
-        return empty
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    first = 1 if is_header([field.strip() for field in lines[0].split(separator)]) else 0
     where = [fields.index(column) for column in columns]
-    blocks = [_read_block(path, log, lines[start : start + _BLOCK_LINES], start + 1, fields, where, separator)
-              for start in range(first, len(lines), _BLOCK_LINES)]  # fmt: skip
-    if not any(line.strip() for line in lines[first:]):
+    blocks = [([], np.zeros((0, len(columns))), np.zeros(0, np.int64))]
+    rows, size, empty, problems = [], 0, True, len(log.problems)
+    for number, line in read_lines(path, log):
+        parts = line.split(separator)
+        if not line.strip() or (number == 1 and is_header([part.strip() for part in parts])):
+            continue
+        rows.append((number, parts))
+        size, empty = size + len(line), False
+        if len(rows) == _BLOCK_LINES or size > _BLOCK_CHARACTERS:
+            blocks.append(_read_block(path, log, rows, fields, where))
+            rows, size = [], 0
+    blocks.append(_read_block(path, log, rows, fields, where))
+    if empty and len(log.problems) == problems:
         log.add_missing_part(path, "holds no rows")
     return LabelText(
         name=[name for names, _, _ in blocks for name in names],
-        values=np.concatenate([empty.values, *(values for _, values, _ in blocks)]),
-        line=np.concatenate([empty.line, *(line for _, _, line in blocks)]),
+        values=np.concatenate([values for _, values, _ in blocks]),
+        line=np.concatenate([line for _, _, line in blocks]),
     )
-
-
-def read_text(path: Path, log: ProblemLog) -> str | None:
-    """The UTF-8 text of `path` without a byte-order mark; None, and a problem in `log`, if there is none to read."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        log.add_missing_part(path, "not found; see data/README.md, section Corpora")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        log.add_missing_part(path, f"is not UTF-8 text (line {line})")
-    except OSError as error:
-        log.add_missing_part(path, f"cannot be read ({error.strerror})")
-    return None
 
 
 def is_number(text: str) -> bool:
@@ -83,9 +75,8 @@ def is_number(text: str) -> bool:
     return True
 
 
-def _read_block(path, log, lines, first_line, fields, where, separator) -> tuple[list[str], np.ndarray, np.ndarray]:
+def _read_block(path, log, rows, fields, where) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Whole columns at once; only if that fails, row by row to find out why."""
-    rows = [(number, line.split(separator)) for number, line in enumerate(lines, first_line) if line.strip()]
     try:
         return _columns(rows, len(fields), where)
     except ValueError:
@@ -111,7 +102,7 @@ def _explain(path, log, line, row, fields, where) -> bool:
         reason = "names no image"
     else:
         wrong = [column for column in where if not is_number(row[column])]
-        reason = "; ".join(f"{fields[column]} is {row[column].strip()!r}, not a number" for column in wrong)
+        reason = "; ".join(f"{fields[column]} is {row[column].strip()[:40]!r}, not a number" for column in wrong)
     if reason:
         log.add(path, line, reason)
     return bool(reason)

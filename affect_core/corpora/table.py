@@ -14,9 +14,10 @@ import numpy as np
 from affect_core.corpora.csv_rows import read_csv_rows
 from affect_core.corpora.folders import PLAIN_SPLITS
 from affect_core.corpora.image_files import find_images
-from affect_core.corpora.label_text import is_number, read_text
+from affect_core.corpora.label_text import is_number
 from affect_core.corpora.listing import LabelRows, Listing, strings, unused_images_note
 from affect_core.corpora.problems import ProblemLog
+from affect_core.corpora.text_lines import read_lines
 from affect_core.labels import ACTION_UNITS, EXPRESSION_SPELLINGS, EXPRESSIONS, AffectLabels
 
 TABLE, VOCABULARY = "labels.csv", "vocabulary.txt"
@@ -40,7 +41,7 @@ def read_table(root: Path, name: str, log: ProblemLog) -> Listing:
     images, splits, groups, lines, labels, reasons, others = [], [], [], [], [], [], ()
     vocabulary = None
     for line, fields, reason in read_csv_rows(path, log, ("image",)):
-        if vocabulary is None:
+        if vocabulary is None and fields:  # a row of the wrong length says nothing about the columns
             vocabulary = _read_vocabulary(root / name / VOCABULARY, log) if "expression" in fields else EXPRESSIONS
         others = others or tuple(column for column in fields if column not in COLUMNS)
         problems = [reason] if reason else [] if fields["image"] else ["names no image"]
@@ -49,7 +50,7 @@ def read_table(root: Path, name: str, log: ProblemLog) -> Listing:
             continue
         split = fields.get("split", "training")
         if split.lower() not in SPLITS:
-            problems.append(f"split is {split!r}, not training, validation, test or unlabelled")
+            problems.append(f"split is {split[:40]!r}, not training, validation, test or unlabelled")
         numbers, wrong = _numbers(fields, vocabulary)
         images.append(f"{name}/{fields['image']}")
         splits.append(SPLITS.get(split.lower(), ""))
@@ -83,7 +84,7 @@ def read_table(root: Path, name: str, log: ProblemLog) -> Listing:
 
 def _read_vocabulary(path: Path, log: ProblemLog) -> tuple[str, ...]:
     """Names in lower case, in `labels`' spelling where it knows them; empty if the file says nothing usable."""
-    words = [line.strip().lower() for line in (read_text(path, log) or "").splitlines() if line.strip()]
+    words = [line.strip().lower() for _, line in read_lines(path, log) if line.strip()]
     known = {spelling: expression for expression, spellings in EXPRESSION_SPELLINGS.items() for spelling in spellings}
     vocabulary = tuple(known.get(word, word) for word in words)
     if path.is_file() and not vocabulary:
@@ -107,14 +108,14 @@ def _numbers(fields: dict[str, str], vocabulary: tuple[str, ...]) -> tuple[list[
         else:
             fits, allowed = abs(number) <= 1, "between -1 and 1"
         if text and not fits:
-            wrong.append(f"{column} is {text!r}, neither {allowed} nor empty (missing)")
+            wrong.append(f"{column} is {text[:40]!r}, neither {allowed} nor empty (missing)")
         numbers.append(number if fits else np.nan)
     return numbers, wrong
 
 
 def _code(text: str, vocabulary: tuple[str, ...]) -> float:
     if text.isdecimal():
-        return float(text) if int(text) < len(vocabulary) else np.nan
+        return float(text) if len(text) < 10 and int(text) < len(vocabulary) else np.nan
     for index, expression in enumerate(vocabulary):
         if text.lower() in EXPRESSION_SPELLINGS.get(expression, (expression,)):
             return float(index)
