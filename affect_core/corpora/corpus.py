@@ -57,7 +57,8 @@ class Corpus:
     labels       AffectLabels, numpy, row by row as in `table`
     images       images[rows] -> (n, size, size, 3) uint8 RGB
     problems     rows left out because on_bad_rows="skip"
-    notes        what was counted or left aside and is no error: unused images, masked codes, rows without labels
+    notes        what was counted or left aside and is no error: unused and converted images, masked codes, rows without
+                 labels
     fingerprint  sha256 hex of table, labels and pixels, independent of where the files lie
     root         folder that `table["image"]` is relative to; None if there are no image files or it is unknown (packed)
     """
@@ -147,7 +148,8 @@ def open_corpus(
     labels, images = listing.labels[rows], images.view(rows)
     fingerprint = table_fingerprint(name, table, labels, images)
     files = None if listing.pixels is not None else root
-    return Corpus(name, table, labels, images, tuple(log.problems), listing.notes, fingerprint, files)
+    notes = listing.notes + tuple(f"{count} images were converted: {how}" for how, count in images.repairs.items())
+    return Corpus(name, table, labels, images, tuple(log.problems), notes, fingerprint, files)
 
 
 def available_corpora(root: Path) -> dict[str, Path]:

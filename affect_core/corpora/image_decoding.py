@@ -7,8 +7,12 @@ was complete, nor apply the rules below (palettes, CMYK, 16 bits) to anything bu
 from __future__ import annotations
 
 import io
+import os
+import stat
 import struct
 import zlib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +22,12 @@ from affect_core.errors import AffectError
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF")
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError,
-                    struct.error, zlib.error, MemoryError, Image.DecompressionBombError)  # fmt: skip
+                    struct.error, zlib.error, MemoryError)  # fmt: skip
+_MOST_PIXELS = 178_956_970
+"""Pillow's own limit, kept also where another library has lifted it: 0.5 GB as RGB."""
+_LARGEST_FILE = 2**28
+_SUFFIXES = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "TIFF": (".tif", ".tiff")}
+_PHONE_FORMATS = (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc", b"ftypavif")
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 _PNG_END = b"IEND\xaeB`\x82"
 _EXIF_ORIENTATION = 0x0112
@@ -29,31 +38,50 @@ class UnusableImageError(AffectError):
     """The message completes the sentence "image PATH ...", for example "is truncated"."""
 
 
-def read_image(path: Path, size: int, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
-    """`decode_image` of a file. Raises UnusableImageError."""
+def read_image(
+    path: Path, size: int, box: tuple[float, float, float, float] | None = None, repairs: Counter | None = None
+) -> np.ndarray:
+    """`decode_image` of a file, which must be a regular one of at most 256 MiB. Raises UnusableImageError."""
     try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnusableImageError("is no regular file")
+        if status.st_size > _LARGEST_FILE:
+            raise UnusableImageError(f"has {status.st_size:,} bytes, more than the {_LARGEST_FILE:,} that are read")
         data = Path(path).read_bytes()
     except OSError as error:
         raise UnusableImageError(f"cannot be read ({error.strerror})") from error
-    return decode_image(data, size, box)
+    return decode_image(data, size, box, repairs, Path(path).suffix.lower())
 
 
-def decode_image(data: bytes, size: int, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
+def decode_image(
+    data: bytes,
+    size: int,
+    box: tuple[float, float, float, float] | None = None,
+    repairs: Counter | None = None,
+    suffix: str = "",
+) -> np.ndarray:
     """The central square of an image as (size, size, 3) uint8 RGB, resized with an antialiasing triangle filter.
 
     box: x, y, width, height of the face in stored pixels; the part outside the image is cut off.
     The content decides the format, not the name. EXIF orientation is applied (after `box`). Greyscale is repeated in
     three channels, palettes and CMYK are converted, 16-bit grey keeps its upper 8 bits, transparent pixels become
-    mid-grey, of animations the first frame counts.
+    mid-grey, of animations the first frame counts, colour profiles are left aside. `repairs` counts which of these
+    happened, in words; suffix: that of the file's name in lower case, if it is to be compared with the content.
 
     Raises UnusableImageError if the data are empty, no known image format, truncated (also when the missing end is
-    filled with zeros, which decoders accept) or damaged, or if `box` lies outside the image.
+    filled with zeros, which decoders accept) or damaged, of more than 179 million pixels, or if `box` lies outside
+    the image.
     """
     if not data:
         raise UnusableImageError("is empty (0 bytes)")
+    found: list[str] = []
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             stored_width, stored_height = image.size
+            if stored_width * stored_height > _MOST_PIXELS:
+                raise Image.DecompressionBombError
+            found += _conversions(image, suffix)
             box = box or (0, 0, stored_width, stored_height)
             # lets the JPEG decoder skip resolution that the resize would throw away; at least twice `size` stays
             needed = max(1.0, 2 * size / max(1.0, min(box[2], box[3])))
@@ -64,22 +92,52 @@ def decode_image(data: bytes, size: int, box: tuple[float, float, float, float] 
             _refuse_missing_end(image.format, data)
             scale = image.width / stored_width
             face = _crop(image, tuple(value * scale for value in box))
-            square = ImageOps.fit(_rgb(_upright(face)), (size, size), method=Image.Resampling.BILINEAR)
-            return np.asarray(square)
+            upright = _upright(face)
+            found += ["turned upright as EXIF says"] if upright is not face else []
+            square = ImageOps.fit(_rgb(upright), (size, size), method=Image.Resampling.BILINEAR)
     except UnusableImageError:
         raise
+    except Image.DecompressionBombError as error:
+        raise UnusableImageError(f"has more than the {_MOST_PIXELS:,} pixels that are read") from error
     except Image.UnidentifiedImageError as error:
+        if data[4:12] in _PHONE_FORMATS:
+            raise UnusableImageError("is in the HEIC or AVIF format, which is not read; save it as JPEG") from error
         raise UnusableImageError("is not an image (neither JPEG, PNG nor another known format)") from error
     except _DECODING_ERRORS as error:
         if "truncated" in str(error).lower():
             raise UnusableImageError("is truncated") from error
         raise UnusableImageError(f"cannot be decoded ({str(error) or type(error).__name__})") from error
+    if repairs is not None:
+        repairs.update(found)
+    return np.asarray(square)
 
 
 def fit_grey(pixels: np.ndarray, size: int) -> np.ndarray:
     """The central square of a grey image (H, W) uint8 as (size, size, 3) uint8, resized as `decode_image` does."""
     image = Image.fromarray(pixels).convert("RGB")
     return np.asarray(ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR))
+
+
+def _conversions(image: Image.Image, suffix: str) -> Iterator[str]:
+    """What reading an opened image as 8-bit sRGB changes, in words that complete "n images were converted: ..."."""
+    kinds = _SUFFIXES.get(image.format, (f".{image.format.lower()}",))
+    if suffix and suffix not in kinds:
+        yield f"{image.format} by their content, {suffix} by their name"
+    if getattr(image, "is_animated", False):
+        yield "the first of several frames"
+    profile = image.info.get("icc_profile") or b"sRGB"
+    if b"sRGB" not in profile.replace(b"\0", b""):
+        yield "a colour profile left aside, read as sRGB"
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        yield "transparent pixels made mid-grey"
+    if image.mode.startswith("I"):
+        yield "16-bit grey reduced to its upper 8 bits"
+    elif image.mode in ("L", "LA", "1"):
+        yield "greyscale repeated in three channels"
+    elif image.mode not in ("RGB", "RGBA", "RGBa", "P", "PA"):
+        yield f"{image.mode} converted to RGB"
+    elif image.mode in ("P", "PA"):
+        yield "palette converted to RGB"
 
 
 def _refuse_missing_end(image_format: str, data: bytes) -> None:

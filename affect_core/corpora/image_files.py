@@ -20,18 +20,30 @@ class ImageFiles:
     sizes        (n,) int64, bytes
     modified     (n,) int64, modification time in ns
     other_files  paths of the files that are not images by their name (hidden files included)
+    links_outside  paths of the links to images or folders that do not lie under the corpus root
     """
 
     paths: list[str]
     sizes: np.ndarray
     modified: np.ndarray
     other_files: tuple[str, ...] = ()
+    links_outside: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def notes(self) -> list[str]:
-        """A sentence that counts the files left alone; empty if there are none."""
+        """A sentence that counts the files left alone, and one that counts links; empty if there are none."""
+        return self._other_files_note() + self.links_note()
+
+    def links_note(self) -> list[str]:
+        """A sentence that counts the links that lead out of the corpus root, which are read like any image."""
+        if not self.links_outside:
+            return []
+        count, example = len(self.links_outside), self.links_outside[0]
+        return [f"{count} links lead out of the corpus root and were followed, for example {example}"]
+
+    def _other_files_note(self) -> list[str]:
         if not self.other_files:
             return []
         names = "/".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
@@ -46,6 +58,8 @@ def find_images(root: Path, folder: str) -> ImageFiles:
     """
     found: list[tuple[str, int, int]] = []
     others: list[str] = []
+    outside: list[str] = []
+    base = os.path.realpath(root) + os.sep
     visited: set[tuple[int, int]] = set()
     stack = [folder]
     while stack:
@@ -58,6 +72,8 @@ def find_images(root: Path, folder: str) -> ImageFiles:
             for entry in entries:
                 path = f"{current}/{entry.name}"
                 hidden = entry.name.startswith(".")
+                if entry.is_symlink() and not hidden and not os.path.realpath(entry.path).startswith(base):
+                    outside.append(path)
                 if entry.is_dir():
                     stack.extend([] if hidden else [path])
                 elif hidden or not entry.name.lower().endswith(IMAGE_SUFFIXES):
@@ -70,6 +86,7 @@ def find_images(root: Path, folder: str) -> ImageFiles:
         sizes=np.array([size for _, size, _ in found], np.int64),
         modified=np.array([modified for _, _, modified in found], np.int64),
         other_files=tuple(sorted(others)),
+        links_outside=tuple(sorted(outside)),
     )
 
 

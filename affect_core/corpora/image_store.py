@@ -22,12 +22,14 @@ class ImageStore:
     path     the .npy file with every decoded image (opened on first use, in each process anew)
     content  hex digest of the pixels in the file
     rows     (n,) int64: which of the file's images this view shows, in which order
+    repairs  how many of the file's images were converted when they were decoded, by how ("CMYK converted to RGB")
     """
 
     path: Path
     size: int
     content: str
     rows: np.ndarray
+    repairs: dict[str, int] = field(default_factory=dict)
     _open: dict = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -43,7 +45,7 @@ class ImageStore:
 
     def view(self, rows) -> ImageStore:
         """The same file, showing only `rows` of this view."""
-        return ImageStore(self.path, self.size, self.content, self.rows[rows])
+        return ImageStore(self.path, self.size, self.content, self.rows[rows], self.repairs)
 
     def fingerprint(self) -> str:
         """Hex digest of the pixels that this view shows, independent of where they are stored."""
@@ -99,7 +101,8 @@ def open_image_store(
 def _store(path: Path, request: ImageRequest, record: dict | None) -> ImageStore:
     if record is None:
         raise AffectError(f"{path} was damaged while it was opened; delete it and try again")
-    return ImageStore(path, request.size, record["content"], np.arange(len(request.files), dtype=np.int64))
+    rows = np.arange(len(request.files), dtype=np.int64)
+    return ImageStore(path, request.size, record["content"], rows, record["repairs"])
 
 
 def _read_record(path: Path, request: ImageRequest, retry: bool = True) -> dict | None:
@@ -109,7 +112,7 @@ def _read_record(path: Path, request: ImageRequest, retry: bool = True) -> dict 
         shape = np.load(path, mmap_mode="r").shape
     except (OSError, ValueError):
         return None
-    if shape != (len(request.files), request.size, request.size, 3):
+    if shape != (len(request.files), request.size, request.size, 3) or "repairs" not in record:
         return None
     if retry and any(request.is_decodable(row) for row, _ in record["bad"]):
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 import pandas as pd
 
-from affect_core.corpora.image_files import ImageFiles
+from affect_core.corpora.image_files import IMAGE_SUFFIXES, ImageFiles
 from affect_core.corpora.problems import ProblemLog
 from affect_core.labels import AffectLabels
 
@@ -85,13 +85,16 @@ class LabelRows:
         """The label file names the file as it is: another suffix or spelling is not guessed, but pointed out."""
         if not len(rows):
             return
-        similar = defaultdict(list)
+        similar, others = defaultdict(list), set(files.other_files)
         for path in files.paths:
             similar[_stem(path)].append(path)
         for row in rows:
-            others = similar.get(_stem(self.image[row]), ())
-            hint = f" (there is {', '.join(others)})" if others else ""
-            self.reasons[row].append(f"image {self.image[row]} not found{hint}")
+            image, near = self.image[row], similar.get(_stem(self.image[row]), ())
+            hint = f" (there is {', '.join(near)})" if near else ""
+            if image in others:
+                kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+                hint = f" among the images: the file is there, but only {kinds} are read"
+            self.reasons[row].append(f"image {image} not found{hint}")
 
     def report(self, log: ProblemLog) -> np.ndarray:
         """Hand the reasons to `log` in row order; returns the mask of the rows without any."""

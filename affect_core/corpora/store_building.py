@@ -10,10 +10,10 @@ import io
 import json
 import os
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +56,12 @@ class ImageRequest:
             digest.update(b"whole" if array is None else np.ascontiguousarray(array, np.int64).tobytes())
         return digest.hexdigest()
 
-    def decode(self, row: int) -> np.ndarray:
-        """(size, size, 3) uint8. Raises UnusableImageError."""
+    def decode(self, row: int, repairs: Counter | None = None) -> np.ndarray:
+        """(size, size, 3) uint8; `repairs` as in `decode_image`. Raises UnusableImageError."""
         if self.pixels is not None:
             return fit_grey(self.pixels[row], self.size)
         box = None if self.boxes is None else tuple(self.boxes[row].tolist())
-        return read_image(self.root / self.files[row], self.size, box)
+        return read_image(self.root / self.files[row], self.size, box, repairs)
 
     def is_decodable(self, row: int) -> bool:
         """Whether `decode` succeeds."""
@@ -92,11 +92,13 @@ def exclusive(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A finished range of rows: digest of its pixels, and [row, reason] of each image that could not be decoded."""
+    """A finished range of rows: digest of its pixels, [row, reason] of each image that could not be decoded, and how
+    many were converted, by how."""
 
     index: int
     digest: str
     bad: list[tuple[int, str]]
+    repairs: dict[str, int] = field(default_factory=dict)
 
 
 class StoreBuild:
@@ -165,20 +167,22 @@ class StoreBuild:
         first = index * self.chunk_rows
         rows = range(first, min(self.n, first + self.chunk_rows))
         pixels = np.zeros((len(rows), self.request.size, self.request.size, 3), np.uint8)
-        bad = []
+        bad, repairs = [], Counter()
         for row in rows:
             try:
-                pixels[row - first] = self.request.decode(row)
+                pixels[row - first] = self.request.decode(row, repairs)
             except UnusableImageError as error:
                 bad.append((row, str(error)))
         _write_all(output, pixels.reshape(-1).data, len(self.header) + first * self.row_bytes)
         os.fsync(output)  # before the journal says so
-        return _Chunk(index, hashlib.sha256(pixels).hexdigest(), bad)
+        return _Chunk(index, hashlib.sha256(pixels).hexdigest(), bad, dict(repairs))
 
     def _finish(self, done: dict[int, _Chunk]) -> None:
         in_order = [done[index] for index in range(self.n_chunks)]
         content = hashlib.sha256("".join(chunk.digest for chunk in in_order).encode()).hexdigest()
-        record = {"content": content, "bad": [pair for chunk in in_order for pair in chunk.bad]}
+        repairs = sum((Counter(chunk.repairs) for chunk in in_order), Counter())
+        bad = [pair for chunk in in_order for pair in chunk.bad]
+        record = {"content": content, "bad": bad, "repairs": dict(sorted(repairs.items()))}
         _write_atomically(self.path.with_suffix(".json"), json.dumps(record))
         os.replace(self.partial, self.path)
         self.journal.unlink()
@@ -194,7 +198,7 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
 
 
 def _line(chunk: _Chunk) -> str:
-    return json.dumps([chunk.index, chunk.digest, chunk.bad]) + "\n"
+    return json.dumps([chunk.index, chunk.digest, chunk.bad, chunk.repairs]) + "\n"
 
 
 def _read_journal(path: Path) -> list[_Chunk]:
@@ -202,10 +206,10 @@ def _read_journal(path: Path) -> list[_Chunk]:
     chunks = []
     for line in path.read_text().splitlines():
         try:
-            index, digest, bad = json.loads(line)
+            index, digest, bad, repairs = json.loads(line)
         except ValueError:
             continue
-        chunks.append(_Chunk(index, digest, [(row, reason) for row, reason in bad]))
+        chunks.append(_Chunk(index, digest, [(row, reason) for row, reason in bad], repairs))
     return chunks
 
 

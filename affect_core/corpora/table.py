@@ -64,7 +64,7 @@ def read_table(root: Path, name: str, log: ProblemLog) -> Listing:
         if problems:
             rows.reasons[row] += problems
     found = rows.find(files)
-    notes = unused_images_note(files, found, TABLE)
+    notes = unused_images_note(files, found, TABLE) + files.links_note()
     if others:
         notes.append(f"{TABLE} has columns that are not read: {', '.join(others)}")
     listing = Listing(
