@@ -10,9 +10,7 @@ from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from affect_core.backbones import TimmViTConfig
@@ -21,9 +19,12 @@ from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.mae import MAE, MAEConfig
+from affect_core.model_building import assign_weights, build_for
 from affect_core.priors import CustomPriorConfig, TimmPrior, TimmPriorConfig, build_prior
+from affect_core.settings import check_types
 from affect_core.storage import atomic_path
 from affect_core.vit import ViTConfig
+from affect_core.weight_files import read_safetensors, read_safetensors_metadata
 
 _CONFIGS = {MAE: MAEConfig, DAN: DANConfig, TimmPrior: TimmPriorConfig, EMMA: EMMAConfig, CoTEX: CoTEXConfig}
 _KEY = "affect_core"
@@ -60,15 +61,7 @@ def save_weights(
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """What `save_weights` noted beside the weights: {"model": class name, "config": dict, "metadata": dict}."""
-    path = _existing(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            record = (file.metadata() or {}).get(_KEY)
-    except SafetensorError as error:
-        raise AffectError(f"{path} is not a safetensors file, or not a whole one ({error})") from error
-    if record is None:
-        raise AffectError(f"{path} was not written by this project: it does not say which model its weights belong to")
-    return json.loads(record)
+    return _record(read_safetensors_metadata(path), path)
 
 
 def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
@@ -77,35 +70,38 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
     Raises AffectError if a tensor is missing, unexpected or of another shape (all are listed); the model is then
     unchanged.
     """
-    path = _existing(path)
-    record = read_metadata(path)
-    assign_weights(model, load_file(path), source=str(path))
+    tensors, notes = read_safetensors(path)
+    record = _record(notes, path)
+    assign_weights(model, tensors, source=str(path))
     return record["metadata"]
 
 
 def load_model(path: str | Path) -> nn.Module:
     """The model of a class above that `save_weights` wrote, rebuilt from the file alone, on the CPU, in eval mode."""
-    model = model_from_record(read_metadata(path), str(path))
-    load_weights(path, model)
-    return model
+    tensors, notes = read_safetensors(path)
+    return model_from_record(_record(notes, path), str(path), tensors)
 
 
-def model_from_record(record: dict[str, Any], source: str) -> nn.Module:
-    """A new model, in eval mode, with random weights, of the class and config in a record of `read_metadata`.
+def model_from_record(record: dict[str, Any], source: str, tensors: dict[str, Tensor]) -> nn.Module:
+    """The model of the class and config in a record of `read_metadata`, in eval mode, with `tensors` as its weights.
 
-    Raises AffectError, naming `source`, for another class or for fields that its config does not have.
+    Raises AffectError, naming `source`, for another class, for fields that its config does not have, of another type or
+    that make no model, and if the tensors do not fit.
     """
     configs = {model.__name__: config for model, config in _CONFIGS.items()}
     if record["model"] not in configs:
         raise AffectError(f"{source} holds a {record['model']}; load_model knows {', '.join(configs)}")
-    return build_model(record["model"], config_from_dict(configs[record["model"]], record["config"], source))
+    config = config_from_dict(configs[record["model"]], record["config"], source)
+    return build_for(lambda: build_model(record["model"], config), tensors, source)
 
 
 def config_from_dict(config_class: type, values: dict[str, Any], source: str) -> Any:
     """Rebuild a frozen config, nested ones included, from `dataclasses.asdict` that went through JSON.
 
-    Raises AffectError, naming `source`, for fields that the config does not have.
+    Raises AffectError, naming `source`, for fields that the config does not have, of another type or out of range.
     """
+    if not isinstance(values, dict):
+        raise AffectError(f"{source}: {config_class.__name__} must be a JSON object, not {str(values)[:60]!r}")
     config_class = concrete_config(config_class, values)
     unknown = values.keys() - {field.name for field in fields(config_class)}
     if unknown:
@@ -117,7 +113,11 @@ def config_from_dict(config_class: type, values: dict[str, Any], source: str) ->
         if kinds:
             value = config_from_dict(kinds[0], value, source)
         built[name] = tuple(value) if isinstance(value, list) else value
-    return config_class(**built)
+    check_types(config_class, built, source)
+    try:
+        return config_class(**built)
+    except (AffectError, TypeError, ArithmeticError) as error:
+        raise AffectError(f"{source}: {config_class.__name__}: {error}") from error
 
 
 def concrete_config(config_class: type, values: dict[str, Any]) -> type:
@@ -130,30 +130,15 @@ def concrete_config(config_class: type, values: dict[str, Any]) -> type:
     return CustomPriorConfig if config_class is DANConfig and "mean" in values else config_class
 
 
-def assign_weights(model: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
-    """Copy `tensors` into `model`, every one accounted for.
-
-    Raises AffectError that lists missing, unexpected and mismatched tensors, before anything is copied.
-    """
-    expected = model.state_dict()
-    missing = [name for name in expected if name not in tensors]
-    unexpected = [name for name in tensors if name not in expected]
-    mismatched = [
-        f"{name} {tuple(tensors[name].shape)} instead of {tuple(tensor.shape)}"
-        for name, tensor in expected.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
-    faults = {"missing": missing, "unexpected": unexpected, "of another shape": mismatched}
-    if any(faults.values()):
-        listed = "; ".join(f"{len(names)} {fault}: {', '.join(names)}" for fault, names in faults.items() if names)
-        raise AffectError(f"{source} does not fit {type(model).__name__}: {listed}")
-    with torch.no_grad():
-        for name, tensor in expected.items():
-            tensor.copy_(tensors[name])
-
-
-def _existing(path: str | Path) -> Path:
-    path = Path(path)
-    if not path.is_file():
-        raise AffectError(f"{path} not found")
-    return path
+def _record(notes: dict[str, str], path: str | Path) -> dict[str, Any]:
+    if _KEY not in notes:
+        raise AffectError(f"{path} was not written by this project: it does not say which model its weights belong to")
+    try:
+        record = json.loads(notes[_KEY])
+    except (ValueError, RecursionError) as error:
+        raise AffectError(f"{path} does not say in JSON which model its weights belong to ({error})") from error
+    if not isinstance(record, dict) or not {"model", "config", "metadata"} <= record.keys():
+        raise AffectError(f"{path} was not written by this project: its record lacks model, config or metadata")
+    if not isinstance(record["model"], str):
+        raise AffectError(f"{path} does not name the class of its model")
+    return record

@@ -1,37 +1,39 @@
 """Read published checkpoints into our models: which model a file holds is told by the names of its tensors.
 
 Known: MAE (the reference's pretrained files, with or without decoder), DAN (AffectNet), EMMA and CoTEX (the paper's).
-Files are opened with `torch.load(weights_only=True)`, so that opening one cannot run code; .safetensors work too.
+Opening one cannot run code in it, see `weight_files`; .safetensors work too.
 """
 
 from __future__ import annotations
 
 import math
-import pickle
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
-from affect_core.checkpoints import assign_weights
 from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.labels import EXPRESSIONS, LSD_EXPRESSIONS
 from affect_core.mae import MAE, MAEConfig
+from affect_core.model_building import build_for
 from affect_core.vit import ViTConfig, ViTEncoder, resample_positions
+from affect_core.weight_files import check_plain, read_pickled, read_safetensors
 
 StateDict = dict[str, Tensor]
+Built = tuple[Callable[[], torch.nn.Module], StateDict]
+"""How to build the model, and its weights under our names."""
 
 _CONTAINERS = ("model", "model_state_dict", "state_dict")
 _HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}  # ViT-Ti, S, B, L, H: heads leave no trace in tensor shapes
 _DECODER_HEADS = {512: 16}
+_MOST_VIEWS = 64
 _DECODER_NAMES = ("decoder_", "mask_token")
 
 
@@ -60,29 +62,30 @@ def load_published(
     names = set(states[0])
     try:
         if any(name.startswith("cnn.") for name in names):
-            model, converted = _emma(states[0], image_size, heads)
+            build, converted = _emma(states[0], image_size, heads)
         elif any(name.startswith("cat_head") for name in names):
-            model, converted = _dan(states[0])
+            build, converted = _dan(states[0])
         elif any(name.startswith("vit.") for name in names):
-            model, converted = _cotex(states, image_size, heads)
+            build, converted = _cotex(states, image_size, heads)
         elif "decoder_embed.weight" in names:
-            model, converted = _mae(states[0], image_size, heads, decoder_heads, norm_pix_loss)
+            build, converted = _mae(states[0], image_size, heads, decoder_heads, norm_pix_loss)
         elif "patch_embed.proj.weight" in names:
-            model = ViTEncoder(_vit_config(states[0], "", image_size, heads))
-            converted = _resampled(states[0], model.config.grid_size)
+            vit = _vit_config(states[0], "", image_size, heads)
+            build, converted = (lambda: ViTEncoder(vit)), _resampled(states[0], vit.grid_size)
         else:
             some = ", ".join(sorted(names)[:5])
             raise AffectError(f"this is no checkpoint of MAE, DAN, EMMA or CoTEX: its tensors are called {some}, ...")
     except AffectError as error:
         raise AffectError(f"{path}: {error}") from error
-    assign_weights(model, converted, source=str(path))
-    return model.eval()
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        raise AffectError(f"{path}: the shapes of its tensors make no model ({error})") from error
+    return build_for(build, converted, str(path)).eval()
 
 
 # -- one function per model: config from shapes, names from theirs to ours ---------------------------------------------
 def _mae(
     state: StateDict, image_size: int | None, heads: int | None, decoder_heads: int | None, norm_pix_loss: bool
-) -> tuple[MAE, StateDict]:
+) -> Built:
     width = _shape(state, "decoder_embed.weight", 2)[0]
     config = MAEConfig(
         vit=_vit_config(state, "", image_size, heads),
@@ -92,14 +95,15 @@ def _mae(
         norm_pix_loss=norm_pix_loss,
     )
     encoder_is_plain = {name if name.startswith(_DECODER_NAMES) else f"encoder.{name}": t for name, t in state.items()}
-    return MAE(config), _resampled(encoder_is_plain, config.vit.grid_size)
+    return (lambda: MAE(config)), _resampled(encoder_is_plain, config.vit.grid_size)
 
 
-def _dan(state: StateDict) -> tuple[DAN, StateDict]:
-    return DAN(_dan_config(state, "")), state
+def _dan(state: StateDict) -> Built:
+    config = _dan_config(state, "")
+    return (lambda: DAN(config)), state
 
 
-def _emma(state: StateDict, image_size: int | None, heads: int | None) -> tuple[EMMA, StateDict]:
+def _emma(state: StateDict, image_size: int | None, heads: int | None) -> Built:
     config = EMMAConfig(
         vit=replace(_vit_config(state, "vit.", image_size, heads), drop_path=EMMAConfig().vit.drop_path),
         prior=_dan_config(state, "cnn."),
@@ -107,10 +111,10 @@ def _emma(state: StateDict, image_size: int | None, heads: int | None) -> tuple[
         va_hidden=_shape(state, "va_head.0.weight", 2)[0],
     )
     renamed = {re.sub(r"^cnn\.", "prior.model.", name): tensor for name, tensor in state.items()}
-    return EMMA(config, DAN(config.prior)), _resampled(renamed, config.vit.grid_size)
+    return (lambda: EMMA(config, DAN(config.prior))), _resampled(renamed, config.vit.grid_size)
 
 
-def _cotex(states: list[StateDict], image_size: int | None, heads: int | None) -> tuple[CoTEX, StateDict]:
+def _cotex(states: list[StateDict], image_size: int | None, heads: int | None) -> Built:
     classes = _shape(states[0], "vit.head.weight", 2)[0]
     vocabularies = {len(LSD_EXPRESSIONS): LSD_EXPRESSIONS, len(EXPRESSIONS): EXPRESSIONS}
     if classes not in vocabularies:
@@ -125,7 +129,7 @@ def _cotex(states: list[StateDict], image_size: int | None, heads: int | None) -
         for view, state in enumerate(states)
         for name, tensor in state.items()
     }
-    return CoTEX(config), _resampled(renamed, config.vit.grid_size)
+    return (lambda: CoTEX(config)), _resampled(renamed, config.vit.grid_size)
 
 
 # -- sizes from shapes -------------------------------------------------------------------------------------------------
@@ -180,52 +184,35 @@ def _resampled(state: StateDict, grid_size: int) -> StateDict:
 
 # -- opening a file that strangers wrote -------------------------------------------------------------------------------
 def _read(path: Path) -> Any:
-    if not path.is_file():
-        raise AffectError(f"{path} not found")
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as file:
-                if "affect_core" in (file.metadata() or {}):
-                    raise AffectError(f"{path} was written by this project: open it with load_model")
-            return load_file(path)
-        except SafetensorError as error:
-            raise AffectError(f"{path} is not a safetensors file, or not a whole one ({error})") from error
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        refused = _refused_classes(path, str(error))
-        if not refused:
-            raise AffectError(f"{path} is not a PyTorch checkpoint") from error
-        raise AffectError(
-            f"{path} holds more than tensors ({', '.join(refused)}) and was not opened, because loading such objects "
-            "can run code; ask its author for a state dict, or save one yourself where you trust the file"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, UnicodeDecodeError) as error:
-        raise AffectError(f"{path} is not a PyTorch checkpoint, or not a whole one") from error
-
-
-def _refused_classes(path: Path, message: str) -> list[str]:
-    """Classes and functions that a refused pickle names: all of a zipped file, the first of an old-style one."""
-    try:
-        found = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (AttributeError, RuntimeError, ValueError, pickle.UnpicklingError):
-        found = []
-    return sorted(found) or re.findall(r"GLOBAL (\S+)", message)[:1]
+    if path.suffix != ".safetensors":
+        return read_pickled(path)
+    tensors, notes = read_safetensors(path)
+    if "affect_core" in notes:
+        raise AffectError(f"{path} was written by this project: open it with load_model")
+    return tensors
 
 
 def _state_dicts(content: Any, path: Path) -> list[StateDict]:
     """One state dict, or one for each view, out of whatever the file wraps them in."""
-    while isinstance(content, dict) and (inside := [key for key in _CONTAINERS if _holds_tensors(content.get(key))]):
+    while isinstance(content, dict) and (inside := [key for key in _CONTAINERS if _holds_states(content.get(key))]):
         content = content[inside[0]]
     states = list(content) if isinstance(content, list | tuple) else [content]
-    if not states or not all(_holds_tensors(state) for state in states):
+    if not _holds_states(states):
         kind = type(content).__name__
         keys = f" with {', '.join(map(str, list(content)[:5]))}" if isinstance(content, dict) else ""
         raise AffectError(f"{path} holds a {kind}{keys}, no state dict and no list of them")
+    if len(states) > _MOST_VIEWS:
+        raise AffectError(f"{path} holds {len(states)} state dicts; a CoTEX has at most {_MOST_VIEWS} views")
+    for state in states:
+        check_plain(state, str(path))
     return [{name.removeprefix("module."): tensor for name, tensor in state.items()} for state in states]
 
 
-def _holds_tensors(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return bool(value) and all(_holds_tensors(item) for item in value)
-    return isinstance(value, dict) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+def _holds_states(value: Any) -> bool:
+    """Whether this is a state dict or a list of them."""
+    states = value if isinstance(value, list | tuple) else [value]
+    return bool(states) and all(
+        isinstance(state, dict) and bool(state)
+        and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items())
+        for state in states
+    )  # fmt: skip

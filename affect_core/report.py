@@ -116,6 +116,8 @@ def build_report(run_dir: Path, title: str = "Affect from faces: the workbook") 
 
 def _figure(path: Path) -> FigureEntry:
     record = _record(path, ("caption", "order"))
+    if record["order"] is None or not _is_number(record["order"]):
+        raise AffectError(f"{path} has an order that is no number: {record['order']!r}.")
     notebook, _, name = path.stem.partition("-")
     picture = path.with_suffix(".png")
     return FigureEntry(
@@ -125,9 +127,14 @@ def _figure(path: Path) -> FigureEntry:
 
 def _results(path: Path) -> ResultTable:
     record = _record(path, ("title", "rows"))
+    if not isinstance(record["rows"], list):
+        raise AffectError(f"{path} must hold a list of rows.")
     for row in record["rows"]:
-        if "task" not in row or "ours" not in row:
+        if not isinstance(row, dict) or "task" not in row or "ours" not in row:
             raise AffectError(f"{path} has a result row without task or ours: {row}.")
+        interval = row.get("interval") or [0, 0]
+        if not isinstance(interval, list) or len(interval) != 2 or not all(map(_is_number, interval)):
+            raise AffectError(f"{path} has an interval that is not two numbers: {interval!r}.")
     return ResultTable(path.stem, str(record["title"]), record["rows"])
 
 
@@ -138,6 +145,8 @@ def _notebook(run_dir: Path, name: str) -> NotebookEntry:
     if not record.exists():
         return NotebookEntry(name, "not finished", None, links)
     values = _record(record, ("status",))
+    if not _is_number(values.get("seconds")):
+        raise AffectError(f"{record} has seconds that are no number: {values['seconds']!r}.")
     return NotebookEntry(name, str(values["status"]), values.get("seconds"), links)
 
 
@@ -146,6 +155,11 @@ def _record(path: Path, keys: tuple[str, ...]) -> dict:
     if not isinstance(record, dict) or any(key not in record for key in keys):
         raise AffectError(f"{path} must be a JSON object with {', '.join(keys)}.")
     return record
+
+
+def _is_number(value) -> bool:
+    """Whether this is a number or None, what a record has where there is no number."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _plain(value):

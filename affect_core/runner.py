@@ -179,7 +179,8 @@ def _digest(*parts: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `make run`; returns the exit status."""
-    from affect_core.workbook import project_root
+    from affect_core.profiles import load_profile
+    from affect_core.workbook import project_root, run_folder
 
     parser = argparse.ArgumentParser(prog="affect_core.runner", description="Execute the workbook; write its report.")
     parser.add_argument("--profile", default="laptop", help="smoke, laptop, gpu, or the path of a .toml file")
@@ -191,15 +192,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", default=(), help="names of notebooks, e.g. 04_emma")
     options = parser.parse_args(arguments)
     root = project_root()
-    run_dir = root / (options.run_dir or f"runs/{Path(options.profile).stem}")
+    profile = str(Path(options.profile).resolve()) if options.profile.endswith(".toml") else options.profile
+    started = time.monotonic()
+    try:
+        run_dir = run_folder(options.run_dir, load_profile(profile).name)
+    except AffectError as error:
+        _say(f"error: {error}")
+        return 1
     parameters = {
-        "profile": str(Path(options.profile).resolve()) if options.profile.endswith(".toml") else options.profile,
+        "profile": profile,
         "corpus_root": str((Path.cwd() / options.corpus_root).resolve()) if options.corpus_root else "",
         "run_dir": str(run_dir),
         "seed": options.seed,
         "weights": options.weights,
     }
-    started = time.monotonic()
     try:
         run_workbook(root / "notebooks", run_dir, parameters, tuple(options.only), say=_say)
     except AffectError as error:

@@ -39,6 +39,22 @@ def project_root() -> Path:
     return root if (root / "pyproject.toml").exists() else Path.cwd()
 
 
+def run_folder(run_dir: str | Path, default: str | Path) -> Path:
+    """Where a run's results go: `run_dir` from the project's root, or `runs/<default>` if it is empty.
+
+    Raises AffectError for a path with "..", which would leave the folder that it names, and for the project's root,
+    whose own notebooks would be overwritten.
+    """
+    root = project_root()
+    path = Path(run_dir) if str(run_dir) else Path("runs") / default
+    if ".." in path.parts:
+        raise AffectError(f"The run's folder {path} leads out of the folder it names; give a path without \"..\".")
+    folder = root / path
+    if folder.resolve() in (root.resolve(), *root.resolve().parents):
+        raise AffectError(f"The run's folder {path} holds the project itself; choose one inside runs/.")
+    return folder
+
+
 def select_device() -> torch.device:
     """The first CUDA device if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -177,7 +193,8 @@ def open_workbook(
 
     A corpus that is missing under `corpus_root` is replaced by the rendered one, which `summary()` shows. weights:
     "fresh" trains the stages in this run, "shipped" takes the models of `data/weights` instead.
-    Raises AffectError if `corpus_root` holds none of the four corpora, or for an unknown profile or `weights`.
+    Raises AffectError if `corpus_root` holds none of the four corpora, or for an unknown profile, `weights` or a
+    `run_dir` that `run_folder` refuses.
     """
     if weights not in _WEIGHTS:
         raise AffectError(f'weights must be "fresh" or "shipped", not {weights!r}.')
@@ -186,7 +203,7 @@ def open_workbook(
     corpora = root / corpus_root if str(corpus_root) else None
     if corpora is not None and not available_corpora(corpora):
         raise AffectError(f"{corpora} holds none of the folders {', '.join(CORPORA)}; see data/README.md.")
-    folder = root / (run_dir or Path("runs") / settings.name)
+    folder = run_folder(run_dir, settings.name)
     data_dir = Path(os.environ.get("AFFECT_DATA_DIR", root / "data"))
     progress = TerminalBar
     if _in_notebook():

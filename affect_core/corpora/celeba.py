@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from affect_core.corpora.folders import read_unlabelled
 from affect_core.corpora.label_text import read_label_text
 from affect_core.corpora.listing import Listing
@@ -21,7 +23,10 @@ IDENTITIES = "identity_CelebA.txt"
 
 
 def read_celeba(root: Path, name: str, log: ProblemLog) -> Listing:
-    """Every image of `root/<name>`, sorted, in the split "unlabelled"; the group is the person, "" where unknown."""
+    """Every image of `root/<name>`, sorted, in the split "unlabelled"; the group is the person, "" where unknown.
+
+    A person that is no whole number is a problem, but costs no image: with "skip" the image belongs to nobody.
+    """
     if not (root / name / IMAGES).is_dir():
         log.add_missing_part(root / name / IMAGES, "folder not found; see affect_core.corpora.fetch_faces")
         log.raise_collected()
@@ -32,6 +37,9 @@ def read_celeba(root: Path, name: str, log: ProblemLog) -> Listing:
         return replace(listing, notes=(*listing.notes, note))
     text = read_label_text(path, log, fields=("image", "person"), columns=("person",), is_header=lambda _: False,
                            separator=None)  # fmt: skip
-    person = {image: f"person {number:.0f}" for image, number in zip(text.name, text.values[:, 0], strict=True)}
+    for row in np.flatnonzero(~(text.values[:, 0] >= 0) | (text.values[:, 0] % 1 != 0)):
+        log.add(path, int(text.line[row]), f"person is {text.values[row, 0]:g}, not a whole number of 0 or more", rows=0)
+    person = {image: f"person {number:.0f}" for image, number in zip(text.name, text.values[:, 0], strict=True)
+              if number >= 0 and number % 1 == 0}  # fmt: skip
     listing.group[:] = [person.get(image.rpartition("/")[2], "") for image in listing.image]
     return listing

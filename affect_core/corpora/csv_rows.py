@@ -16,8 +16,8 @@ def read_csv_rows(path: Path, log: ProblemLog, required: tuple[str, ...]) -> Ite
 
     UTF-8 with or without a byte-order mark, quoted fields, any order of columns; blank lines are passed over. A row
     with another number of fields than the header is yielded as (line, {}, what is wrong), so that rows can be counted.
-    A file that is missing, is not text, has a line of `text_lines.LINE_LIMIT` characters, lacks a `required` column, names a column twice or holds no rows goes to
-    `log` and yields nothing more.
+    A file that is missing, is not text, has a line of `text_lines.LINE_LIMIT` characters, lacks a `required` column,
+    names a column twice or holds no rows goes to `log` and yields nothing more.
     """
     rows = csv.reader(bounded_lines(path, newline=""), strict=True)
     try:

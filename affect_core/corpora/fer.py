@@ -59,7 +59,8 @@ def read_ferplus(root: Path, name: str, log: ProblemLog) -> Listing:
             rows.reasons[row].append(reason)
         elif USAGES.get(usage) != rows.split[row]:
             there = f"{images}, line {rows.line[row]}"
-            rows.reasons[row].append(f"Usage is {usage[:40]!r}, which is not that of {there}: the rows do not correspond")
+            what = f"Usage is {usage[:40]!r}, which is not that of {there}: the rows do not correspond"
+            rows.reasons[row].append(what)
     rows.image, rows.source, rows.line = [f"{name}/{image}" for image in names], [str(path)] * len(names), lines
     winner = votes.argmax(1)
     majority = 2 * votes.max(1) > votes.sum(1)
@@ -125,7 +126,8 @@ def _read_votes(path: Path, log: ProblemLog):
     names, usages, lines, votes, reasons = [], [], [], [], []
     for line, fields, reason in read_csv_rows(path, log, ("Usage", "Image name", *VOTES)):
         counts = [fields.get(column, "") for column in VOTES]
-        wrong = [f"{column} is {count[:40]!r}" for column, count in zip(VOTES, counts, strict=True) if not _is_count(count)]
+        wrong = [f"{column} is {count[:40]!r}" for column, count in zip(VOTES, counts, strict=True)
+                 if not _is_count(count)]  # fmt: skip
         if wrong and not reason:
             reason = f"{'; '.join(wrong)}, not a number of votes"
         names.append(fields.get("Image name", "?"))

@@ -42,7 +42,7 @@ def read_label_text(
 
     A byte-order mark, CRLF or CR line ends, spaces around fields and blank lines are accepted. The first line is left
     out if `is_header` says so of its fields. Rows with another number of fields, without a name or with text in a
-    numeric field go to `log`; a file that `read_lines` cannot read does too. separator None: fields are parted by spaces.
+    numeric field go to `log`; so does a file that `read_lines` cannot read. separator None: spaces part the fields.
     """
     where = [fields.index(column) for column in columns]
     blocks = [([], np.zeros((0, len(columns))), np.zeros(0, np.int64))]

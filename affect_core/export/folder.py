@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from affect_core.augment import IMAGENET_MEAN, IMAGENET_STD
-from affect_core.checkpoints import load_weights, model_from_record, save_weights
+from affect_core.checkpoints import model_from_record, save_weights
 from affect_core.cotex import CoTEX
 from affect_core.dan import DAN
 from affect_core.emma import EMMA
@@ -21,6 +21,7 @@ from affect_core.errors import AffectError
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS
 from affect_core.mae import MAE
 from affect_core.storage import read_json, write_json, write_text
+from affect_core.weight_files import read_safetensors
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
@@ -71,10 +72,11 @@ def load_folder(folder: str | Path) -> nn.Module:
     config = read_json(folder / CONFIG)
     if not isinstance(config, dict) or not {"architectures", "affect_core"} <= config.keys():
         raise AffectError(f"{folder / CONFIG} was not written by this project: it does not say which model this is")
-    record = {"model": config["architectures"][0], "config": config["affect_core"]}
-    model = model_from_record(record, str(folder / CONFIG))
-    load_weights(folder / WEIGHTS, model)
-    return model
+    names = config["architectures"]
+    if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
+        raise AffectError(f"{folder / CONFIG} must name one class under architectures, not {names}")
+    record = {"model": names[0], "config": config["affect_core"]}
+    return model_from_record(record, str(folder), read_safetensors(folder / WEIGHTS)[0])
 
 
 def _config(model: MAE | DAN | EMMA | CoTEX) -> dict[str, Any]:

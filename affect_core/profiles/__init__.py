@@ -14,6 +14,8 @@ from affect_core.dan import DANConfig
 from affect_core.emma import EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.mae import MAEConfig
+from affect_core.profiles.ranges import check_ranges
+from affect_core.settings import check_types
 from affect_core.synthetic.embedded_corpus import EmbeddedCorpusConfig
 from affect_core.training import TrainConfig
 from affect_core.vit import ViTConfig
@@ -60,14 +62,21 @@ def load_profile(name: str) -> Profile:
     if name in BUILT_IN:
         text, source = (resources.files(__name__) / f"{name}.toml").read_text(), f"profile {name}"
     elif Path(name).suffix == ".toml" and Path(name).is_file():
-        text, source = Path(name).read_text(), name
+        text, source = _text(Path(name)), name
     else:
         raise AffectError(f"There is no profile {name!r}; there are {', '.join(BUILT_IN)}, or a path to a .toml file.")
     try:
         sections = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise AffectError(f"{source} is not readable as TOML: {error}.") from error
     return _build(Path(name).stem, sections, source)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AffectError(f"{path} cannot be read as UTF-8 text: {error}.") from error
 
 
 def _build(name: str, sections: dict, source: str) -> Profile:
@@ -76,6 +85,8 @@ def _build(name: str, sections: dict, source: str) -> Profile:
     unknown, missing = set(sections) - set(kinds), set(kinds) - set(sections)
     if unknown or missing:
         raise AffectError(f"{source}: unknown sections {sorted(unknown)}, missing sections {sorted(missing)}.")
+    if flat := [section for section, values in sections.items() if not isinstance(values, dict)]:
+        raise AffectError(f"{source}: {flat[0]} is a value, but must be a section [{flat[0]}].")
     vit = _section(concrete_config(ViTConfig, sections["vit"]), sections, "vit", source)
     built = {"vit": vit}
     for section, kind in (
@@ -91,7 +102,10 @@ def _build(name: str, sections: dict, source: str) -> Profile:
     unknown = set(images) - {"store_size", "on_bad_rows"}
     if unknown or "store_size" not in images:
         raise AffectError(f"{source}, section [images]: there are store_size and on_bad_rows, not {sorted(images)}.")
-    return Profile(name=name, **images, **built)
+    check_types(Profile, images, f"{source}, section [images]")
+    profile = Profile(name=name, **images, **built)
+    check_ranges(profile, source)
+    return profile
 
 
 def _section(kind: type, sections: dict, name: str, source: str, **shared):
@@ -102,7 +116,8 @@ def _section(kind: type, sections: dict, name: str, source: str, **shared):
     # TOML has no null: `false` says "none" where a number would stand
     values = {key: None if value is False and key in ("layer_decay", "clip_norm", "va_lr") else value
               for key, value in sections[name].items()}  # fmt: skip
+    check_types(kind, values, f"{source}, section [{name}]")
     try:
         return kind(**values, **shared)
-    except TypeError as error:
+    except (AffectError, TypeError, ArithmeticError) as error:
         raise AffectError(f"{source}, section [{name}]: {error}.") from error
