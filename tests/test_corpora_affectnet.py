@@ -66,7 +66,7 @@ def test_bad_arrays_are_named(tmp_path, kind, array, sentence):
     np.save(annotation(tmp_path, 3, kind), array)
     with pytest.raises(ValueError, match=sentence) as error:
         opened(tmp_path)
-    assert "3_exp.npy" in str(error.value)
+    assert "3_{exp,val,aro}.npy" in str(error.value)
     corpus = opened(tmp_path, on_bad_rows="skip")
     assert len(corpus) == 17 and len(corpus.problems) == 1
 

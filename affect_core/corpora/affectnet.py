@@ -65,7 +65,7 @@ def _read_2021(root: Path, name: str, log: ProblemLog) -> Listing:
             images.append(candidates[0])
             if len(candidates) > 1:
                 reasons[row] = [f"has {len(candidates)} images: {', '.join(candidates)}"]
-        sources = [str(annotations / f"{identifier}_exp.npy") for identifier in scalars.identifiers]
+        sources = [str(annotations / f"{identifier}_{{exp,val,aro}}.npy") for identifier in scalars.identifiers]
         rows = LabelRows(images, [split] * len(images), sources, np.zeros(len(images), np.int64))
         for row, reason in [*reasons.items(), *scalars.reasons.items()]:
             rows.reasons[row] += reason

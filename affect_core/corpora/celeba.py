@@ -38,7 +38,8 @@ def read_celeba(root: Path, name: str, log: ProblemLog) -> Listing:
     text = read_label_text(path, log, fields=("image", "person"), columns=("person",), is_header=lambda _: False,
                            separator=None)  # fmt: skip
     for row in np.flatnonzero(~(text.values[:, 0] >= 0) | (text.values[:, 0] % 1 != 0)):
-        log.add(path, int(text.line[row]), f"person is {text.values[row, 0]:g}, not a whole number of 0 or more", rows=0)
+        what = f"person is {text.values[row, 0]:g}, not a whole number of 0 or more"
+        log.add(path, int(text.line[row]), what, rows=0)
     person = {image: f"person {number:.0f}" for image, number in zip(text.name, text.values[:, 0], strict=True)
               if number >= 0 and number % 1 == 0}  # fmt: skip
     listing.group[:] = [person.get(image.rpartition("/")[2], "") for image in listing.image]
