@@ -1,21 +1,12 @@
 """Every case of the catalogue gets its stated treatment, and the committed page lists exactly these cases."""
 
-import shutil
 from pathlib import Path
 
 import pytest
-from corrupt.case import SOUND
 from corrupt.catalogue import CASES, PART
 from reliability import committed_cases, rows_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "RELIABILITY.md"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _sound_corpora_are_removed():
-    yield
-    for folder in SOUND:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.kind}: {case.name}" for case in CASES])

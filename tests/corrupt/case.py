@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -140,13 +141,9 @@ class Harmless:
 def sound(corpus: str) -> Path:
     """A folder with a small sound corpus, written once a session."""
     root = Path(mkdtemp(prefix="affect_core sound "))
-    SOUND.append(root)
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     WRITERS[corpus](root)
     return root
-
-
-SOUND: list[Path] = []
-"""Folders of `sound`, to be removed when the session ends."""
 
 
 def opened(root: Path, corpus: str, on_bad_rows: str = "refuse") -> Corpus:

@@ -173,8 +173,8 @@ CASES = [
     refused("missing", lambda root: root / "gone.pth", "gone.pth not found"),
     refused("pickled code in a zip", saved(lambda root: {"model": marked(root)}),
             "holds more than tensors (posix.mkdir)"),
-
-               refused("pickled code, old style", saved(lambda root: {"model": marked(root)}, _use_new_zipfile_serialization=False),
+    refused("pickled code, old style",
+            saved(lambda root: {"model": marked(root)}, _use_new_zipfile_serialization=False),
             "holds more than tensors (posix.mkdir)"),
     refused("pickled code named .pt", saved(marked, "published.pt"), "holds more than tensors (posix.mkdir)"),
     refused("whole pickled model", saved(lambda _: dan()), "holds more than tensors ("),

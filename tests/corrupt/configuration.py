@@ -13,6 +13,10 @@ from corrupt.case import Case, Refused
 SMOKE = (resources.files("affect_core.profiles") / "smoke.toml").read_text()
 
 
+def load_mine(root: Path, _: object) -> object:
+    return load_profile(str(root / "mine.toml"))
+
+
 def profile(name: str, old: str, new: str, reason: str) -> Case:
     """The smoke profile with its first `old` replaced."""
 
@@ -20,14 +24,12 @@ def profile(name: str, old: str, new: str, reason: str) -> Case:
         assert old in SMOKE
         (root / "mine.toml").write_text(SMOKE.replace(old, new, 1))
 
-    return Case("configuration", name, make, Refused(reason, "mine.toml"),
-                read=lambda root, _: load_profile(str(root / "mine.toml")))  # fmt: skip
+    return Case("configuration", name, make, Refused(reason, "mine.toml"), read=load_mine)
 
 
 def raw(name: str, data: bytes, reason: str) -> Case:
-    return Case("configuration", name, lambda root: (root / "mine.toml").write_bytes(data), Refused(reason,
-            "mine.toml"),
-                read=lambda root, _: load_profile(str(root / "mine.toml")))  # fmt: skip
+    make = lambda root: (root / "mine.toml").write_bytes(data)  # noqa: E731
+    return Case("configuration", name, make, Refused(reason, "mine.toml"), read=load_mine)
 
 
 def parameter(name: str, read: Callable[[Path], object], reason: str) -> Case:
