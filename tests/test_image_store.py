@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from published_layouts import write_faces, write_image
 
 from affect_core.corpora import open_corpus, open_image_store, read_image, store_building
@@ -284,3 +285,23 @@ def test_progress_counts_every_image(root, small_chunks):
 
     open_corpus(root, "faces", size=SIZE, store_dir=root / "stores", progress=Bar)
     assert [(bar.total, bar.done, bar.description) for bar in bars] == [(40, 40, "decoding faces")]
+
+
+def test_conversions_are_counted_once_also_after_an_interruption(root, small_chunks, monkeypatch):
+    for path in sorted((root / "faces").rglob("*.png"))[:6]:
+        Image.open(path).convert("L").save(path)
+    how = "greyscale repeated in three channels"
+    decoded = []
+
+    def stop_after_twenty(path, *options):
+        decoded.append(path)
+        if len(decoded) == 20:
+            raise KeyboardInterrupt
+        return read_image(path, *options)
+
+    monkeypatch.setattr(store_building, "read_image", stop_after_twenty)
+    with pytest.raises(KeyboardInterrupt):
+        opened(root, workers=1)
+    assert opened(root, workers=1).repairs == {how: 6}
+    assert opened(root).repairs == {how: 6}
+    assert opened(root).view([0]).repairs == {how: 6}  # of the file, as `ImageStore` says
