@@ -3,7 +3,8 @@
 import os
 
 import pytest
-from reliability import pytest_addoption, pytest_collection_modifyitems, pytest_configure  # noqa: F401
+import reliability
+from reliability import pytest_addoption, pytest_configure  # noqa: F401
 
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 for pool in ("OMP", "MKL", "OPENBLAS", "NUMBA"):  # a worker and the processes it starts share the cores with the others
@@ -14,6 +15,7 @@ LONGEST = ("test_notebooks", "test_interruption", "test_distributed", "test_runn
 
 def pytest_collection_modifyitems(items):
     """The longest files first, so that no worker is left with one of them at the end."""
+    reliability.pytest_collection_modifyitems(items)
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
