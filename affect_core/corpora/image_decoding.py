@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -73,28 +74,46 @@ def decode_image(
     filled with zeros, which decoders accept) or damaged, of more than 179 million pixels, or if `box` lies outside
     the image.
     """
+    found: list[str] = []
+    with _opened(data) as image:
+        stored_width, stored_height = image.size
+        found += _conversions(image, suffix)
+        box = box or (0, 0, stored_width, stored_height)
+        # lets the JPEG decoder skip resolution that the resize would throw away; at least twice `size` stays
+        needed = max(1.0, 2 * size / max(1.0, min(box[2], box[3])))
+        if needed == 1.0:
+            shrink = 2 * size / min(box[2], box[3])
+            image.draft(None, (int(stored_width * shrink) + 1, int(stored_height * shrink) + 1))
+        image.load()
+        _refuse_missing_end(image.format, data)
+        scale = image.width / stored_width
+        face = _crop(image, tuple(value * scale for value in box))
+        upright = _upright(face)
+        found += ["turned upright as EXIF says"] if upright is not face else []
+        square = ImageOps.fit(_rgb(upright), (size, size), method=Image.Resampling.BILINEAR)
+    if repairs is not None:
+        repairs.update(found)
+    return np.asarray(square)
+
+
+def decode_photo(data: bytes) -> np.ndarray:
+    """A whole image as (H, W, 3) uint8 RGB, upright, every pixel; rules and errors are those of `decode_image`."""
+    with _opened(data) as image:
+        image.load()
+        _refuse_missing_end(image.format, data)
+        return np.asarray(_rgb(_upright(image)))
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """The image, not decoded yet; whatever Pillow raises inside the block becomes an UnusableImageError."""
     if not data:
         raise UnusableImageError("is empty (0 bytes)")
-    found: list[str] = []
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            stored_width, stored_height = image.size
-            if stored_width * stored_height > _MOST_PIXELS:
+            if image.width * image.height > _MOST_PIXELS:
                 raise Image.DecompressionBombError
-            found += _conversions(image, suffix)
-            box = box or (0, 0, stored_width, stored_height)
-            # lets the JPEG decoder skip resolution that the resize would throw away; at least twice `size` stays
-            needed = max(1.0, 2 * size / max(1.0, min(box[2], box[3])))
-            if needed == 1.0:
-                shrink = 2 * size / min(box[2], box[3])
-                image.draft(None, (int(stored_width * shrink) + 1, int(stored_height * shrink) + 1))
-            image.load()
-            _refuse_missing_end(image.format, data)
-            scale = image.width / stored_width
-            face = _crop(image, tuple(value * scale for value in box))
-            upright = _upright(face)
-            found += ["turned upright as EXIF says"] if upright is not face else []
-            square = ImageOps.fit(_rgb(upright), (size, size), method=Image.Resampling.BILINEAR)
+            yield image
     except UnusableImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -107,9 +126,6 @@ def decode_image(
         if "truncated" in str(error).lower():
             raise UnusableImageError("is truncated") from error
         raise UnusableImageError(f"cannot be decoded ({str(error) or type(error).__name__})") from error
-    if repairs is not None:
-        repairs.update(found)
-    return np.asarray(square)
 
 
 def fit_grey(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -6,6 +6,7 @@ two_views           CoTEX's views and their divergence                views
 attention_browser   attention beside occlusion                        attention
 ablation_browser    stored ablations with intervals                   ablations
 error_browser       validation faces in the order of their error      errors
+photo_browser       your photos, uploaded                             photos
 
 The widgets need a notebook; the figures need none. `play(masking_lab, mae, images)` is the widget where somebody can
 use it and one sentence in a headless run.
@@ -18,6 +19,7 @@ from affect_core.explorers.masking import MaskingState, masking_figure, masking_
 from affect_core.explorers.mixer import action_unit_mixer
 from affect_core.explorers.mixer_card import mixer_figure
 from affect_core.explorers.mixer_face import FaceState, preset, render_face
+from affect_core.explorers.photos import PhotoState, photo_browser, photo_figure
 from affect_core.explorers.shell import Explorer, play
 from affect_core.explorers.views import ViewsState, two_views, views_figure
 
@@ -28,6 +30,7 @@ __all__ = [
     "Explorer",
     "FaceState",
     "MaskingState",
+    "PhotoState",
     "ViewsState",
     "ablation_browser",
     "ablation_figure",
@@ -39,6 +42,8 @@ __all__ = [
     "masking_figure",
     "masking_lab",
     "mixer_figure",
+    "photo_browser",
+    "photo_figure",
     "play",
     "preset",
     "render_face",

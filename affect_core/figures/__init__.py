@@ -6,7 +6,7 @@ corpus      what is annotated                  agreement   confusion, F1 of acti
 learning    curves along training              comparison  score parts, ablations
 attention   maps over faces                    cards       one face, one video
 valence_arousal   predicted beside annotated   interventions   one thing changed, the answer watched
-audit       what an audit of a corpus shows
+audit       what an audit of a corpus shows    photos      photographs with boxes around the faces
 Every function takes `source`, printed under the title; results on the embedded corpus must say "synthetic" there.
 """
 
@@ -25,6 +25,7 @@ from affect_core.figures.interventions import (
     masking_curve,
 )
 from affect_core.figures.learning import js_curve, learning_curves
+from affect_core.figures.photos import photo_with_faces
 from affect_core.figures.reliability import reliability_diagram
 from affect_core.figures.style import ACTION_UNIT_COLOURS, EXPRESSION_COLOURS
 from affect_core.figures.valence_arousal import valence_arousal_plane, valence_arousal_scatter
@@ -54,6 +55,7 @@ __all__ = [
     "masked_views",
     "masking_curve",
     "occlusion_over_faces",
+    "photo_with_faces",
     "prediction_card",
     "reconstruction_sheet",
     "reliability_diagram",

@@ -155,10 +155,12 @@ def intensity_timeline(
     span = (times[0] - step / 2, times[-1] + step / 2)
     if images is not None:
         _thumbnails(panels.pop(0), as_images(images), image_times, span)
-    if expression is not None:
-        _expression_strip(panels.pop(0), times, step, as_array(expression, int), vocabulary)
-    heat, lines = panels
     edges = np.concatenate([[span[0]], (times[1:] + times[:-1]) / 2, [span[1]]])
+    for cut in cuts:
+        edges[np.searchsorted(times, cut - 1e-9)] = cut
+    if expression is not None:
+        _expression_strip(panels.pop(0), edges, as_array(expression, int), vocabulary)
+    heat, lines = panels
     mesh = heat.pcolormesh(edges, np.arange(13) - 0.5, units.T, cmap=SEQUENTIAL, vmin=0, vmax=1, rasterized=True)
     heat.set_facecolor(UNKNOWN)  # shows where a cell is nan
     heat.set_yticks(range(12), [action_unit_label(au) for au in ACTION_UNITS], fontsize=7)
@@ -166,7 +168,7 @@ def intensity_timeline(
     heat.tick_params(axis="y", length=0)
     figure.colorbar(mesh, cax=heat.inset_axes((1.012, 0.0, 0.014, 1.0)), label=value_name).outline.set_visible(False)
     for column, (name, colour) in enumerate((("valence", VALENCE_COLOUR), ("arousal", AROUSAL_COLOUR))):
-        lines.plot(times, plane[:, column], color=colour, label=name)
+        lines.plot(*_broken(times, plane[:, column], cuts), color=colour, label=name)
         if target_valence_arousal is not None:
             lines.plot(
                 times, as_array(target_valence_arousal)[:, column], color=colour, linewidth=1, linestyle=(0, (4, 2))
@@ -196,16 +198,22 @@ def _thumbnails(axes, images: np.ndarray, times, span: tuple[float, float]) -> N
         inset.set_axis_off()
 
 
-def _expression_strip(axes, times: np.ndarray, step: float, expression: np.ndarray, vocabulary: Sequence[str]) -> None:
-    """A coloured band of the expression named for each frame; runs that are long enough carry its name."""
+def _broken(times: np.ndarray, values: np.ndarray, cuts: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """A line with a gap at every cut: what lies on both sides of one is not connected."""
+    places = np.searchsorted(times, np.asarray(cuts, float) - 1e-9)
+    return np.insert(times, places, cuts), np.insert(values, places, np.nan)
+
+
+def _expression_strip(axes, edges: np.ndarray, expression: np.ndarray, vocabulary: Sequence[str]) -> None:
+    """A coloured band of the T expressions named between `edges` (T + 1,); runs that are long enough carry a name."""
     starts = np.flatnonzero(np.concatenate([[True], np.diff(expression) != 0]))
     ends = np.concatenate([starts[1:], [len(expression)]])
-    whole = times[-1] - times[0] + step
+    whole = edges[-1] - edges[0]
     axes.set_facecolor(UNKNOWN)
     for first, last in zip(starts, ends, strict=True):
         if expression[first] >= 0:
             name = vocabulary[expression[first]]
-            left, right = times[first] - step / 2, times[last - 1] + step / 2
+            left, right = edges[first], edges[last]
             axes.barh(0, right - left, left=left, height=1, color=expression_colour(name))
             if (right - left) / whole > 0.013 * len(name):
                 light = name in {"happiness", "surprise", "contempt"}

@@ -38,7 +38,7 @@ def _rules(p: Any):
     fits = p.mae.decoder_width > 0 and p.mae.decoder_heads > 0 and p.mae.decoder_width % p.mae.decoder_heads == 0
     yield "mae", "decoder_width", fits, f"a multiple of decoder_heads {p.mae.decoder_heads}"
     for key in ("num_classes", "num_heads", "width"):
-        yield "prior", key, getattr(p.prior, key) > 0, "above 0"
+        yield "prior", key, getattr(p.prior, key, 1) > 0, "above 0"
     for key in ("hidden", "va_hidden"):
         yield "emma", key, getattr(p.emma, key) > 0, "above 0"
     yield "cotex", "js_weight", p.cotex.js_weight >= 0, "0 or more"
