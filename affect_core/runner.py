@@ -30,6 +30,7 @@ NEEDS = {
     "05_cotex": ("02_mae_pretraining",),
     "06_ablations": (),
     "07_attention_and_va": ("04_emma", "05_cotex"),
+    "08_your_photos": (),
 }
 """The notebooks in order, each with those whose results it reads."""
 

@@ -46,7 +46,7 @@ def draw_faces(axes: Axes, pixels: np.ndarray, boxes, points=None, names=None, c
         name = names[number] if names is not None else ""
         colour = expression_colour(name.split()[0]) if name else "#1769b5"
         bold = number == chosen
-        for line, edge in ((4.6 if bold else 3.2, _HALO), (3.0 if bold else 1.6, colour)):
+        for line, edge in ((4.2 if bold else 2.6, _HALO), (3.0 if bold else 1.6, colour)):
             axes.add_patch(Rectangle((left, top), wide, high, fill=False, edgecolor=edge, linewidth=line))
         words = f"{number + 1}  {name}".rstrip()
         plate = {"boxstyle": "square,pad=0.25", "facecolor": colour, "edgecolor": _HALO, "linewidth": 0.8}

@@ -26,8 +26,7 @@ PREVIEW_SIDE = 960
 """Pixels of the longer side of the copies that are kept for figures; the photos themselves are not kept."""
 SMALL_FACE = 40
 """Pixels of height of a face's box below which a remark says that it is small: the models look at 64 px."""
-NO_FACE = ("no face was found: is the photo upright, and a face at least 20 pixels high and not turned away? "
-           "If it is one face, cropped from forehead to chin, say cropped=True")  # fmt: skip
+NO_FACE = "no face found (upright? turned to the camera? 20 px high? For faces already cropped say cropped=True)"
 
 
 @dataclass(frozen=True)

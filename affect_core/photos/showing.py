@@ -22,7 +22,7 @@ def photo_overview(reading: PhotoReading, photo: int = 0, *, chosen: int | None 
     names = [named_expression(reading.prediction, row) for row in reading.rows(photo)]
     points = np.array([face.points for face in shown.faces]).reshape(-1, 5, 2)
     return photo_with_faces(
-        shown.preview, [face.box for face in shown.faces], points, names, chosen=chosen, title=shown.name,
+        shown.preview, [face.box for face in shown.faces], points, names, chosen=chosen, title=shown.name, width=10.0,
         source=subtitle_of("{} x {} pixels".format(*shown.size), source),
     )  # fmt: skip
 
@@ -66,6 +66,6 @@ def video_timeline(
 
 
 def named_expression(prediction: AffectPrediction, row: int) -> str:
-    """The most probable expression of a row, in words with its probability: "happiness (81 %)"."""
+    """The most probable expression of a row, in words with its probability: "happiness 81%"."""
     logits = prediction.expression_logits[row]
-    return f"{EXPRESSIONS[int(logits.argmax())]} ({np.exp(logits.max() - np.logaddexp.reduce(logits)):.0%})"
+    return f"{EXPRESSIONS[int(logits.argmax())]} {np.exp(logits.max() - np.logaddexp.reduce(logits)):.0%}"

@@ -128,7 +128,7 @@ def read_video(
             thumbnails.append(reduced(frame.pixels, THUMBNAIL_SIDE))
             faces.append(found)
             crops.extend(align(frame.pixels, face.points) for face in found)
-            bar.update()
+            bar.update(int(bar.done < bar.total))  # a file may hold more frames than it says
     flat = [face for found in faces for face in found]
     boxes = np.array([face.box for face in flat]).reshape(-1, 4)
     frame_of = np.repeat(np.arange(len(faces)), [len(found) for found in faces])
