@@ -227,7 +227,7 @@ def _set_notebook_display() -> None:
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     pd.set_option("display.max_colwidth", None)
-    set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80})
+    set_matplotlib_formats("jpeg", pil_kwargs={"quality": 75})
 
 
 def _workers() -> int:

@@ -118,7 +118,7 @@ STYLE = {
     "legend.fontsize": 8,
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
-    "figure.dpi": 110,
+    "figure.dpi": 100,
     "figure.constrained_layout.h_pad": 0.06,
     "figure.constrained_layout.w_pad": 0.06,
     "image.interpolation": "antialiased",

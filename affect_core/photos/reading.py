@@ -26,7 +26,7 @@ PREVIEW_SIDE = 960
 """Pixels of the longer side of the copies that are kept for figures; the photos themselves are not kept."""
 SMALL_FACE = 40
 """Pixels of height of a face's box below which a remark says that it is small: the models look at 64 px."""
-NO_FACE = "no face found (upright? turned to the camera? 20 px high? For faces already cropped say cropped=True)"
+NO_FACE = "no face found (upright? turned to the camera? not tiny? For faces already cropped say cropped=True)"
 
 
 @dataclass(frozen=True)
