@@ -26,8 +26,11 @@ def reading():
     logits = np.full((2, 8), -9.0)
     logits[0, 1], logits[1, 4] = 0.0, 0.0
     answer = AffectPrediction(logits, np.zeros((2, 12)), np.array([[-0.6, 0.5], [0.8, 0.1]]), np.array([0.25, 0.01]))
-    photos = [Photo("two.jpg", (200, 120), picture, (face(10), face(60))), Photo("wall.jpg", (100, 60), picture, (), NO_FACE),
-              Photo("broken.jpg", remark="is truncated")]  # fmt: skip
+    photos = [
+        Photo("two.jpg", (200, 120), picture, (face(10), face(60))),
+        Photo("wall.jpg", (100, 60), picture, (), NO_FACE),
+        Photo("broken.jpg", remark="is truncated"),
+    ]
     return PhotoReading(photos, np.zeros((2, 96, 96, 3), np.uint8), answer, np.full(12, 0.5))
 
 

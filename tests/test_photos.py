@@ -61,7 +61,7 @@ def test_every_rendered_person_is_found_once_from_left_to_right_with_points_wher
         assert (face.points[0] < face.points[1])[0] and (face.points[3] < face.points[4])[0], "left as seen comes first"
 
 
-@pytest.mark.parametrize(("size", "corner"), [(30, (5, 8)), (90, (400, 20)), (200, (150, 190)), (420, (20, 40))])
+@pytest.mark.parametrize(("size", "corner"), [(50, (5, 8)), (90, (400, 20)), (200, (150, 190)), (420, (20, 40))])
 def test_a_face_is_found_at_any_place_and_size(portrait_of_one, size, corner):
     pixels, points = portrait_of_one
     photo = np.full((480, 640, 3), pixels[0, 0], np.uint8)
@@ -86,9 +86,9 @@ def test_twelve_megapixels_are_searched_in_a_small_copy_and_cropped_in_full(port
     assert reading.photos[0].size == (4000, 3000) and max(reading.photos[0].preview.shape) == PREVIEW_SIDE
     off = np.linalg.norm(face.points[:2] * scale - (points[:2] * 8 + [1000, 800]), axis=1)
     assert off.max() < 0.25 * 8 * eye_distance(points)
-    small = read(pixels)
-    difference = reading.crops[0].astype(int) - small.crops[0]
-    assert np.abs(difference).mean() < 12, "both crops show the same face at the same place, without aliasing"
+    quarter = np.asarray(Image.fromarray(photo).resize((1000, 750), Image.Resampling.BOX))
+    averaged = align(quarter, face.points * scale / 4).astype(int)
+    assert np.abs(reading.crops[0] - averaged).mean() < 2, "the noise is averaged, not sampled"
     table = reading.table()
     assert table.loc[0, "left"] > 1000 and table.loc[0, "width"] > 400, "boxes are in pixels of the photo"
 

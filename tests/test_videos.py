@@ -22,9 +22,9 @@ def constant(crops):
     return AffectPrediction(logits, np.zeros((len(crops), 12)), plane, doubt)
 
 
-def write(path, frames, rate=10):
+def write(path, frames, rate=10, codec="mp4v"):
     height, width = frames[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
     assert writer.isOpened()
     for frame in frames:
         writer.write(frame)
@@ -35,8 +35,9 @@ def write(path, frames, rate=10):
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """Two shots of 2 s at 10 frames a second; nobody is in the picture from about 0.8 to 1.5 s."""
-    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4", np.random.default_rng(1), [["neutral"], ["happiness"]],
-                      seconds=2.0, away=(0.7, 1.6), size=128)  # fmt: skip
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    shots = [["neutral"], ["happiness"]]
+    return write_clip(path, np.random.default_rng(1), shots, seconds=2.0, away=(0.7, 1.6), size=128)
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +81,11 @@ def test_what_is_not_read_is_said(clip, tmp_path, record_property):
                                     "treatment": "read as far as it goes, with a remark"})  # fmt: skip
     short = VideoFrames(clip, longest=1.0)
     assert max(frame.time for frame in short) <= 1.0 and "only the first 1 s" in short.remarks[0]
-    rng = np.random.default_rng(0)
-    noise = [rng.integers(0, 256, (96, 96, 3), dtype=np.uint8) for _ in range(40)]
-    writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 96))
-    for frame in noise:
-        writer.write(frame)
-    writer.release()
-    whole = (tmp_path / "a.avi").read_bytes()
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    whole = write(tmp_path / "a.avi", [pixels] * 40, codec="MJPG").read_bytes()
     (tmp_path / "a.avi").write_bytes(whole[: len(whole) // 2])
     broken = VideoFrames(tmp_path / "a.avi")
-    read = list(broken)
-    assert 0 < len(read) < 20 and broken.remarks and "only" in broken.remarks[0]
+    assert 0 < len(list(broken)) < 15 and "should have 40 frames" in broken.remarks[0]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no video at all"])

@@ -17,7 +17,7 @@ from affect_core.labels import AffectPrediction
 from affect_core.photos.alignment import align
 from affect_core.photos.detection import Face, find_faces
 from affect_core.photos.opening import Opened, list_sources
-from affect_core.prediction import STORED_SIZE, load_predictor, predict
+from affect_core.prediction import STORED_SIZE, as_pictures, load_predictor, predict
 from affect_core.progress import Progress, no_progress
 
 Predict = Callable[[np.ndarray], AffectPrediction]
@@ -124,7 +124,7 @@ def _read(opened: Opened, cropped: bool) -> tuple[Photo, list[np.ndarray]]:
     small = sum(face.box[3] < SMALL_FACE for face in faces)
     if small:
         photo = replace(photo, remark=f"{small} of the faces less than {SMALL_FACE} px high: trust them less")
-    return photo, [opened.pixels if cropped else align(opened.pixels, face.points) for face in faces]
+    return photo, [as_pictures(opened.pixels)[0] if cropped else align(opened.pixels, face.points) for face in faces]
 
 
 def _whole(pixels: np.ndarray) -> Face:

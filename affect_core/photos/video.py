@@ -16,6 +16,10 @@ LEAST_CHANGE = 12.0
 """Mean absolute difference of two frames' thumbnails (grey levels, 0 to 255) that a cut has at least ..."""
 SUDDENNESS = 4.0
 """... and how many times the typical difference of the frames before it: fast movement alone is no cut."""
+CHANGED_SHARE = 0.6
+"""Share of the picture that a cut changes at least, by more than `_STIRRED` grey levels: somebody who leaves quickly
+changes less."""
+_STIRRED = 4.0
 _MEMORY = 12
 """Number of earlier differences whose median is the typical one."""
 _THUMBNAIL = (32, 24)
@@ -46,9 +50,10 @@ class CutDetector:
         last, self._last = self._last, thumbnail
         if last is None:
             return False
-        change = float(np.abs(thumbnail - last).mean())
+        difference = np.abs(thumbnail - last).mean(axis=2)
+        change, share = float(difference.mean()), float((difference > _STIRRED).mean())
         typical = float(np.median(self._changes)) if self._changes else 0.0
-        if change >= max(LEAST_CHANGE, SUDDENNESS * typical):
+        if share >= CHANGED_SHARE and change >= max(LEAST_CHANGE, SUDDENNESS * typical):
             self._changes.clear()
             return True
         self._changes.append(change)

@@ -1,0 +1,113 @@
+"""Executed notebooks as pages: stamped, without machine paths and scripts, and those in docs/ match the sources."""
+
+import json
+
+import pytest
+
+from affect_core.errors import AffectError
+from affect_core.lesson_pages import MOST_BYTES, page_digest, source_digest, stale_pages, write_pages
+from affect_core.storage import read_json
+from affect_core.workbook import project_root
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+EVIL = '<style>td {color: red}</style><script>alert(1)</script><table onclick="x()"><tr><td>42</td></tr></table>'
+
+
+def code(source, outputs=(), tags=()):
+    metadata = {"tags": list(tags)} if tags else {}
+    return {"cell_type": "code", "metadata": metadata, "source": source, "execution_count": None,
+            "outputs": list(outputs)}  # fmt: skip
+
+
+def notebook(*cells):
+    metadata = {"kernelspec": KERNEL, "papermill": {"input_path": "/root/x"}}
+    return {"nbformat": 4, "nbformat_minor": 4, "metadata": metadata, "cells": list(cells)}
+
+
+def prose(text):
+    return {"cell_type": "markdown", "metadata": {}, "source": text}
+
+
+@pytest.fixture
+def project(tmp_path):
+    """One notebook, and its executed copy as papermill leaves it."""
+    for folder in ("notebooks", "run/notebooks"):
+        (tmp_path / folder).mkdir(parents=True)
+    head = prose("# 00 · A title\n\n<details><summary>Solutions</summary>\n\nSeven.\n</details>")
+    source = notebook(head, code("seed = 0", tags=["parameters"]), code("1 + 1"))
+    outputs = [
+        {"output_type": "stream", "name": "stdout",
+         "text": [f"read {tmp_path / 'run'}/a.csv\n", "and /home/me/b.csv\n"]},
+        {"output_type": "display_data", "metadata": {}, "data": {"text/html": [EVIL], "text/plain": ["42"]}},
+    ]  # fmt: skip
+    executed = notebook(
+        head, code("seed = 0", tags=["parameters"]), code("run_dir = '/root/secret'", tags=["injected-parameters"]),
+        code("1 + 1", outputs),
+    )  # fmt: skip
+    (tmp_path / "notebooks/00_first.ipynb").write_text(json.dumps(source))
+    (tmp_path / "run/notebooks/00_first.ipynb").write_text(json.dumps(executed))
+    (tmp_path / "run/notebooks/00_first.json").write_text('{"key": "", "seconds": 1}')
+    return tmp_path
+
+
+def build(project):
+    return write_pages(project / "run", project / "notebooks", project / "pages")
+
+
+def test_a_page_is_stamped_with_its_source_and_goes_stale_with_it(project):
+    written = build(project)
+    assert [path.name for path in written] == ["00_first.html", "index.html"]
+    page = project / "pages" / "00_first.html"
+    assert page_digest(page) == source_digest(read_json(project / "notebooks/00_first.ipynb")) != ""
+    assert stale_pages(project / "notebooks", project / "pages") == []
+    changed = read_json(project / "notebooks/00_first.ipynb")
+    changed["cells"][2]["source"] = "1 + 2"
+    (project / "notebooks/00_first.ipynb").write_text(json.dumps(changed))
+    assert stale_pages(project / "notebooks", project / "pages") == ["00_first"]
+    page.unlink()
+    assert stale_pages(project / "notebooks", project / "pages") == ["00_first"]
+
+
+def test_the_digest_is_of_text_not_of_how_it_is_stored():
+    one = notebook(code("a = 1\nb = 2"))
+    other = notebook(code("x", tags=["injected-parameters"]), code(["a = 1\n", "b = 2"]))
+    assert source_digest(one) == source_digest(other) != source_digest(notebook(prose("a = 1\nb = 2")))
+
+
+def test_a_page_names_no_folder_of_the_machine_and_runs_no_script_of_an_output(project):
+    build(project)
+    page = (project / "pages" / "00_first.html").read_text()
+    assert "read runs/run/a.csv" in page and "and ...\n" in page
+    for secret in (str(project), "/home/me", "/root/"):
+        assert secret not in page
+    assert "alert(1)" not in page and "onclick" not in page and "color: red" not in page and "<td>42</td>" in page
+    assert "<details><summary>Solutions</summary>" in page, "prose is the source's, solutions stay folded"
+    assert "00 · A title" in (project / "pages" / "index.html").read_text()
+
+
+def test_pages_are_made_of_a_finished_run_of_this_source_or_not_at_all(project):
+    (project / "run/notebooks/00_first.json").unlink()
+    with pytest.raises(AffectError, match=r"00_first\.ipynb is not there or not finished; `make run`"):
+        build(project)
+    (project / "run/notebooks/00_first.json").write_text("{}")
+    (project / "notebooks/00_first.ipynb").write_text(json.dumps(notebook(code("2 + 2"))))
+    with pytest.raises(AffectError, match="executed from another version"):
+        build(project)
+    (project / "notebooks/00_first.ipynb").unlink()
+    with pytest.raises(AffectError, match="holds no notebooks"):
+        build(project)
+    assert not (project / "pages").exists()
+
+
+def test_pages_that_are_too_large_are_refused(project, monkeypatch):
+    monkeypatch.setattr("affect_core.lesson_pages.MOST_BYTES", 1000)
+    with pytest.raises(AffectError, match="MB together"):
+        build(project)
+
+
+def test_the_committed_pages_match_the_committed_notebooks():
+    root = project_root()
+    stale = stale_pages(root / "notebooks", root / "docs" / "notebooks")
+    assert not stale, f"the pages of {', '.join(stale)} are not those of notebooks/: `make docs` rebuilds them"
+    pages = list((root / "docs" / "notebooks").glob("*.html"))
+    assert sum(page.stat().st_size for page in pages) < MOST_BYTES
