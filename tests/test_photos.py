@@ -237,6 +237,15 @@ def test_what_is_no_photo_is_said_in_a_sentence(given, message, tmp_path):
         list_sources(given)
 
 
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def forbidden(root, folder):
+        raise PermissionError(13, "Permission denied", f"{root}/private")
+
+    monkeypatch.setattr("affect_core.photos.opening.find_images", forbidden)
+    with pytest.raises(AffectError, match="private cannot be read: Permission denied"):
+        list_sources(tmp_path)
+
+
 def test_the_detector_refuses_what_is_no_picture():
     for wrong in (np.zeros((40, 40)), np.zeros((2, 40, 40, 3), np.uint8)):
         with pytest.raises(AffectError, match="takes uint8"):
