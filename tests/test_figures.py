@@ -113,6 +113,7 @@ EXAMPLES = {
         {"AU12": PLANE[:12].reshape(3, 4, 2), "fear": PLANE[:2]}, references={"AU12": PLANE[:4]}, n=3, **k
     ),
     "attention_distances": lambda **k: figures.attention_distances({"EMMA": RNG.random((3, 2))}, uniform=0.5, **k),
+    "photo_with_faces": lambda **k: figures.photo_with_faces(FACES[0], [[2, 2, 8, 9]], names=["fear 60%"], **k),
     "prediction_card": lambda **k: figures.prediction_card(
         FACES[0],
         np.full(8, 1 / 8),
