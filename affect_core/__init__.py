@@ -22,6 +22,8 @@ _HOME = {
     "ViTConfig": "vit",
     "ViTEncoder": "vit",
     "Workbook": "workbook",
+    "check_splits": "splits",
+    "compare_runs": "comparability",
     "fit": "training",
     "load_model": "checkpoints",
     "load_published": "published",

@@ -29,6 +29,7 @@ from affect_core.figures import (
 from affect_core.labels import ACTION_UNIT_NAMES, ACTION_UNITS
 from affect_core.near_duplicates import BITS, THRESHOLD, duplicates_across_splits
 from affect_core.progress import Progress, no_progress
+from affect_core.splits import SplitOverlap, check_splits
 
 SHOWN = 10
 """Problems, unreadable files and near-duplicates that the report names; all are counted."""
@@ -42,7 +43,7 @@ class CorpusAudit:
     cooccurrence   (12, 12) faces on which the unit of the row and that of the column are active, columns ACTION_UNITS
     duplicates     near-duplicates across splits, see `near_duplicates.duplicates_across_splits`
     threshold      bits of 143 that two near-duplicates differ in at most
-    shared_groups  (split, other split) -> groups (videos, people) that occur in both
+    overlaps       groups (videos, people) that occur in two splits, by name, see `splits.check_splits`
     sizes          width, height (pixels of the stored file), images; None if there are no files to look at
     unreadable     image files that could be read when the corpus was opened and no longer can
     comparison     sentences of `corpora.released.compare_with_released`; () if no published counts are kept
@@ -54,11 +55,16 @@ class CorpusAudit:
     cooccurrence: pd.DataFrame
     duplicates: pd.DataFrame
     threshold: int
-    shared_groups: dict[tuple[str, str], int]
+    overlaps: tuple[SplitOverlap, ...]
     sizes: pd.DataFrame | None
     unreadable: tuple[str, ...]
     comparison: tuple[str, ...]
     source: str
+
+    @property
+    def shared_groups(self) -> dict[tuple[str, str], int]:
+        """(split, other split) -> how many groups occur in both."""
+        return {(overlap.split, overlap.other): len(overlap.groups) for overlap in self.overlaps}
 
     def to_markdown(self) -> str:
         """The report as Markdown: what is there, what is missing, what is suspicious, what was left out."""
@@ -80,7 +86,7 @@ class CorpusAudit:
             f"## Near-duplicates across splits (at most {self.threshold} of {BITS} bits of a perceptual hash differ)",
             self._duplicates_in_words(),
             "## Groups (videos, people) in two splits",
-            _bullets([f"{one} and {other}: {n:,}" for (one, other), n in self.shared_groups.items()])
+            _bullets([str(overlap) for overlap in self.overlaps], len(self.overlaps))
             or "There is one split only.",
             "## Image files",
             "There are no image files to look at." if self.sizes is None else self._sizes_in_words(),
@@ -176,14 +182,13 @@ def audit(
     sizes, unreadable = _file_sizes(corpus, progress)
     active = (corpus.labels.action_units_valid & (corpus.labels.action_units > 0)).astype(np.int64)
     units = [f"AU{unit}" for unit in ACTION_UNITS]
-    groups = {split: set(corpus.table["group"][corpus.table["split"] == split]) - {""} for split in corpus.splits}
     return CorpusAudit(
         corpus=corpus,
         counts=describe(corpus),
         cooccurrence=pd.DataFrame(active.T @ active, index=units, columns=units),
         duplicates=duplicates_across_splits(corpus, threshold, progress),
         threshold=threshold,
-        shared_groups={pair: len(groups[pair[0]] & groups[pair[1]]) for pair in combinations(corpus.splits, 2)},
+        overlaps=check_splits(corpus),
         sizes=sizes,
         unreadable=unreadable,
         comparison=compare_with_released(corpus),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class FaceBatches:
     def __init__(self, corpus: Corpus, augmentation: Augmentation, size: int, device: torch.device | str = "cpu"):
         self.corpus, self.augmentation, self.size, self.device = corpus, augmentation, size, torch.device(device)
         self.fingerprint = fingerprint(corpus.fingerprint, augmentation, size)
+        self.settings = {"name": corpus.name, "corpus": corpus.fingerprint, "size": size,
+                         "augmentation": asdict(augmentation)}  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.corpus)

@@ -20,8 +20,12 @@ TRAINING_MODULES = (
 )  # fmt: skip
 """Modules whose source decides what a training run computes; editing one makes a finished run out of date."""
 
+SCORING_MODULES = ("bootstrap", "metrics")
+"""Modules whose source decides what a score means."""
+
 RECORDED_PACKAGES = (
-    "torch", "torchvision", "timm", "numpy", "numba", "pandas", "scikit-learn", "opencv-python-headless",
+    "torch", "torchvision", "timm", "numpy", "scipy", "numba", "pandas", "scikit-learn", "opencv-python-headless",
+    "pillow", "safetensors",
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """The four training stages: what is trained on what, with which loss, and how it is validated.
 
 Each takes its settings, its corpus and a folder, and returns the model with the kept weights and its record. A stage
-that is already finished in its folder is loaded, one that was interrupted goes on (see `training.fit`).
+that is already finished in its folder is loaded, one that was interrupted goes on (see `training.fit`). A stage that is
+validated on a split of its corpus refuses one that shares videos or people with the training split (see `splits`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from affect_core.optim import parameter_groups
 from affect_core.priors import ExpressionPrior, TimmPrior, TimmPriorConfig, build_prior
 from affect_core.progress import Progress, no_progress
 from affect_core.record import weights_fingerprint
+from affect_core.splits import refuse_shared_groups
 from affect_core.storage import read_json, write_json
 from affect_core.training import TrainConfig, TrainRecord, fit
 from affect_core.vit import ViTEncoder
@@ -74,7 +76,7 @@ def pretrain_mae(
 
     record = fit(
         model, FaceBatches(seen, augmentation, size, device), loss, training, directory, evaluate=evaluate,
-        groups=_groups(model, training), device=device, progress=progress,
+        groups=_groups(model, training), validation=unseen.fingerprint, device=device, progress=progress,
     )  # fmt: skip
     return model, record
 
@@ -94,6 +96,7 @@ def train_prior(
 
     Loss: cross entropy, plus that of the auxiliary classifier if the config has one.
     """
+    refuse_shared_groups(corpus)
     torch.manual_seed(training.seed)
     model = build_prior(config)
     validation = corpus.split("validation")
@@ -111,8 +114,8 @@ def train_prior(
 
     record = fit(
         model, FaceBatches(corpus.split("training"), augmentation, size, device), loss, training, directory,
-        evaluate=evaluate, monitor="expression_f1", device=device, progress=progress,
-        groups=_groups(model, training),
+        evaluate=evaluate, monitor="expression_f1", validation=validation.fingerprint, device=device,
+        progress=progress, groups=_groups(model, training),
     )  # fmt: skip
     return model, record
 
@@ -142,6 +145,7 @@ def train_emma(
     While training, action units are validated at probability 0.5; thresholds are calibrated afterwards. The epoch
     with the best P_MTL is kept.
     """
+    refuse_shared_groups(corpus)
     torch.manual_seed(training.seed)
     model = EMMA(config, prior)
     if mae is not None:
@@ -160,7 +164,8 @@ def train_emma(
 
     record = fit(
         model, FaceBatches(train, augmentation, size, device), loss, training, directory, evaluate=evaluate,
-        monitor="p_mtl", groups=_groups(model, training), device=device, progress=progress,
+        monitor="p_mtl", groups=_groups(model, training), validation=validation.fingerprint, device=device,
+        progress=progress,
     )  # fmt: skip
     return model, record
 
@@ -202,6 +207,7 @@ def train_cotex(
     progress: Progress = no_progress,
 ) -> tuple[CoTEX, TrainRecord]:
     """Co-training of masked views on synthetic faces, validated on real ones; the best macro F1 is kept."""
+    refuse_shared_groups(corpus)
     torch.manual_seed(training.seed)
     config = replace(config, vocabulary=corpus.labels.vocabulary)
     model = CoTEX(config)
@@ -219,7 +225,8 @@ def train_cotex(
 
     record = fit(
         model, FaceBatches(train, augmentation, size, device), loss, training, directory, evaluate=evaluate,
-        monitor="expression_f1", groups=_groups(model, training), device=device, progress=progress,
+        monitor="expression_f1", groups=_groups(model, training), validation=validation.fingerprint, device=device,
+        progress=progress,
     )  # fmt: skip
     return model, record
 

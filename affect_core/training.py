@@ -30,7 +30,7 @@ from affect_core.errors import AffectError
 from affect_core.hardware import fastest_attention, has_bf16
 from affect_core.optim import scaled_lr, set_learning_rate, warmup_cosine
 from affect_core.progress import Progress, no_progress
-from affect_core.record import code_fingerprint, environment_record, fingerprint, weights_fingerprint
+from affect_core.record import SCORING_MODULES, code_fingerprint, environment_record, fingerprint, weights_fingerprint
 from affect_core.storage import atomic_path, exclusive, read_json, write_json, write_text
 
 
@@ -72,7 +72,10 @@ class TrainConfig:
 
 
 class Batches(Protocol):
-    """Where `fit` gets its batches: rows by number, prepared on the training device."""
+    """Where `fit` gets its batches: rows by number, prepared on the training device.
+
+    It may have `settings`, a dict of JSON values that says in readable form what `fingerprint` stands for.
+    """
 
     fingerprint: str
 
@@ -108,6 +111,7 @@ def fit(
     groups: list[dict] | None = None,
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
     monitor: str | None = None,
+    validation: str | None = None,
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> TrainRecord:
@@ -117,11 +121,13 @@ def fit(
     groups      parameter groups of the optimiser (see `optim.parameter_groups`); all parameters alike if None.
     evaluate    called after each epoch; its numbers are logged.
     monitor     the number of `evaluate` to maximise: the best epoch's weights are kept. None keeps the last ones.
+    validation  fingerprint of what `evaluate` looks at, for the record; another one trains anew, as other data do.
 
     The directory receives `config.json`, `log.jsonl`, `best.safetensors`, `last.safetensors` and, when all is done,
-    `record.json`. A stage that is already finished with the same inputs (configuration, data, initial weights, code)
-    is loaded instead of trained; one that was interrupted goes on; one that was made from other inputs is moved to
-    `<directory>.previous`. In training the last incomplete batch of an epoch is left out, a different one each epoch.
+    `record.json`. A stage that is already finished with the same inputs (configuration, data, validation set, initial
+    weights, code) is loaded instead of trained; one that was interrupted goes on; one that was made from other inputs
+    is moved to `<directory>.previous`. In training the last incomplete batch of an epoch is left out, a different one
+    each epoch.
 
     Several processes (see `distributed`) train together: `batch_size` is then that of all of them, so their number
     may change from one start to the next. The main one validates and writes.
@@ -130,7 +136,8 @@ def fit(
     """
     directory, device = Path(directory), torch.device(device)
     model.to(device)
-    inputs = fingerprint(config, data.fingerprint, weights_fingerprint(model), code_fingerprint())
+    origin = {"validation": validation, "initial_weights": weights_fingerprint(model), "code": code_fingerprint()}
+    inputs = fingerprint(config, data.fingerprint, origin)
     with ExitStack() as held:
         with main_first():
             if is_main():
@@ -138,7 +145,7 @@ def fit(
                 _set_aside(directory, inputs)
         record = _finished(directory, model)
         if record is None:
-            loop = _Loop(model, data, loss, config, directory, groups, evaluate, monitor, device, inputs)
+            loop = _Loop(model, data, loss, config, directory, groups, evaluate, monitor, device, inputs, origin)
             record = loop.run(progress if is_main() else no_progress)
     model.eval()
     return record
@@ -165,11 +172,11 @@ def _finished(directory: Path, model: nn.Module) -> TrainRecord | None:
 class _Loop:
     """The state of one `fit`: what has to survive an interruption, and how it is saved."""
 
-    def __init__(self, model, data, loss, config, directory, groups, evaluate, monitor, device, inputs):
+    def __init__(self, model, data, loss, config, directory, groups, evaluate, monitor, device, inputs, origin):
         self.model, self.data, self.loss, self.config, self.directory = model, data, loss, config, directory
         self.evaluate, self.monitor, self.device = evaluate, monitor, device
         self.model_config = asdict(model.config) if is_dataclass(getattr(model, "config", None)) else None
-        self.inputs = inputs
+        self.inputs, self.origin = inputs, origin
         self.images_per_step = config.batch_size * config.accumulation
         if len(data) < self.images_per_step:  # small data: shrink the step, so that there is one
             self.images_per_step = len(data)
@@ -326,7 +333,9 @@ class _Loop:
         save_weights(self.directory / "last.safetensors", self.kept_model, self.log[-1])
         record = {
             "inputs": self.inputs, "training": asdict(self.config), "model": self.model_config,
-            "data": self.data.fingerprint, "images": len(self.data), "log": self.log, "best_epoch": self.best_epoch,
+            "data": self.data.fingerprint, "data_settings": getattr(self.data, "settings", None), **self.origin,
+            "scoring_code": code_fingerprint(SCORING_MODULES), "images": len(self.data), "log": self.log,
+            "best_epoch": self.best_epoch,
             "seconds": round(self.seconds, 1), "precision": "bf16" if self.bf16 else "fp32",
             "processes": self.world,
             "environment": environment_record(self.device),

@@ -87,7 +87,8 @@ def test_groups_in_two_splits_are_counted(tmp_path):
     write_table(tmp_path / "mine", rows)
     report = audit(opened(tmp_path, "mine"))
     assert report.shared_groups == {("training", "validation"): 1, ("training", "test"): 0, ("validation", "test"): 1}
-    assert "- training and validation: 1" in report.to_markdown()
+    assert "training and validation share 1 groups (videos, people): ann; 1 validation images" in report.to_markdown()
+    assert "- training and test share no group" in report.to_markdown()
 
 
 def test_bad_rows_are_in_the_report(root):

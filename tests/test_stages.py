@@ -1,5 +1,7 @@
 """The stages on the small rendered corpus: they run, validate every frame, and freeze what they say they freeze."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from affect_core.augment import prepare
 from affect_core.batches import FaceBatches, predict_corpus
 from affect_core.checkpoints import load_model
 from affect_core.labels import AffectPrediction
+from affect_core.storage import read_json
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,16 @@ def test_a_finished_stage_is_loaded_in_the_next_notebook(smoke_book, emma):
     assert all(torch.equal(a, b) for a, b in zip(emma[0].parameters(), again.parameters(), strict=True))
     rebuilt = load_model(smoke_book.stage("emma") / "best.safetensors")
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), rebuilt.parameters(), strict=True))
+
+
+def test_the_record_names_the_faces_it_was_trained_and_validated_on(smoke_book, emma):
+    record = read_json(smoke_book.stage("emma") / "record.json")
+    corpus = smoke_book.corpus("abaw4")
+    assert record["validation"] == corpus.split("validation").fingerprint
+    assert record["data_settings"]["corpus"] == corpus.split("training").fingerprint
+    assert record["data_settings"]["name"] == "abaw4" and record["data_settings"]["size"] == 32
+    assert record["data_settings"]["augmentation"] == asdict(smoke_book.profile.emma_augmentation)
+    assert record["training"]["seed"] == smoke_book.seed and record["model"]["vit"]["image_size"] == 32
 
 
 def test_thresholds_are_fitted_once_for_given_weights(smoke_book, emma):
