@@ -1,6 +1,7 @@
 """What each loss punishes, and what it must not."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -203,3 +204,76 @@ def test_one_view_has_no_divergence():
     assert cotex_loss(random(1, 7, 6), torch.zeros(7, dtype=torch.int64), all_valid(7))["js"].item() == pytest.approx(
         0, abs=1e-7
     )
+
+
+# -- small numbers by hand ---------------------------------------------------------------------------------------------
+def test_two_frames_are_enough_for_a_ccc():
+    prediction, target = torch.tensor([0.0, 1.0]), torch.tensor([0.5, 1.0])
+    # means 0.5 and 0.75, variances 0.25 and 0.0625, covariance 0.125
+    assert ccc_loss(prediction, target, all_valid(2)).item() == pytest.approx(1 - 0.25 / 0.375)
+    # n - 1 = 1: squared lengths 0.5 and 0.125, rho = 0.25 / (0.25 + e)
+    rho, product, e = 0.25 / 0.2501, 0.25, 1e-4
+    expected = 1 - 2 * rho * product / (0.625 + 0.0625 + e)
+    assert ccc_loss(prediction, target, all_valid(2), "published").item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_published_ccc_divides_by_one_frame_less():
+    prediction, target = random(7, seed=1), random(7, seed=2)
+    x, y = prediction.double(), target.double()
+    e, dx, dy = 1e-4, x - x.mean(), y - y.mean()
+    rho = (dx * dy).sum() / (dx.norm() * dy.norm() + e)
+    spread = x.var() + y.var() + (x.mean() - y.mean()) ** 2 + e
+    expected = 1 - 2 * rho * x.std() * y.std() / spread
+    assert ccc_loss(prediction, target, all_valid(7), "published").item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_single_labelled_face_costs_its_cross_entropy():
+    logits, valid = random(4, 8), torch.tensor([False, True, False, False])
+    target = torch.tensor([0, 3, 0, 0])
+    torch.testing.assert_close(expression_loss(logits, target, valid), F.cross_entropy(logits[1:2], target[1:2]))
+
+
+def test_positive_weights_of_what_is_always_or_never_active_are_forty_and_its_inverse():
+    units, valid = torch.zeros(100, 12), torch.ones(100, 12, dtype=torch.bool)
+    units[:, 0] = 1
+    units[0, 2] = 1  # 99 / 1, above the limit
+    assert positive_weights(units, valid)[:3].tolist() == pytest.approx([1 / 40, 40, 40])
+
+
+def test_an_empty_batch_of_action_units_costs_nothing():
+    assert action_unit_loss(torch.zeros(0, 12), torch.zeros(0, 12), torch.zeros(0, 12, dtype=torch.bool)) == 0
+
+
+def test_a_unit_counts_as_active_above_zero_only():
+    logits, valid = torch.full((1, 12), -2.0), all_valid(12)[None]
+    inactive = action_unit_loss(logits, torch.zeros(1, 12), valid, [1.0] * 12).item()
+    assert inactive == pytest.approx(12 * math.log1p(math.exp(-2)), rel=1e-6)
+
+
+def test_js_equals_a_slow_literal_sum_with_floored_logarithms():
+    logits = torch.tensor([[[0.0, -4.0, -7.8, -9.5, -14.0]], [[-12.0, -8.0, 0.0, -9.0, -15.0]]])
+    views = [[math.exp(value) / sum(map(math.exp, view[0])) for value in view[0]] for view in logits.tolist()]
+    total = 0.0
+    for c in range(5):
+        m = sum(view[c] for view in views) / 2
+        total += sum(view[c] * (math.log(max(view[c], 1e-4)) - math.log(max(m, 1e-4))) for view in views) / 2
+    assert generalized_js(logits, per="image").item() == pytest.approx(total, rel=1e-5)
+    assert generalized_js(logits).item() == pytest.approx(total / 5, rel=1e-5)
+
+
+def test_cotex_weighs_the_divergence_by_a_hundred_unless_told():
+    logits, target = random(2, 7, 6), torch.zeros(7, dtype=torch.int64)
+    loss, light = cotex_loss(logits, target, all_valid(7)), cotex_loss(logits, target, all_valid(7), js_weight=3.0)
+    assert loss["total"].item() == pytest.approx((loss["cross_entropy"] + 100 * loss["js"]).item(), rel=1e-6)
+    assert light["total"].item() == pytest.approx((loss["cross_entropy"] + 3 * loss["js"]).item(), rel=1e-6)
+    mean = torch.stack([F.cross_entropy(view, target) for view in logits]).mean()
+    torch.testing.assert_close(loss["cross_entropy"], mean)
+
+
+def test_a_task_that_the_model_does_not_have_adds_nothing():
+    whole, target = prediction(9), labels(9, valid=True)
+    for task, part in (("expression_logits", "expression"), ("action_unit_logits", "action_units"),
+                       ("valence_arousal", "valence_arousal")):  # fmt: skip
+        parts, rest = multitask_loss(whole, target), multitask_loss(replace(whole, **{task: None}), target)
+        assert set(parts) - set(rest) == {part}
+        torch.testing.assert_close(rest["total"], parts["total"] - parts[part])

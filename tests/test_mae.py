@@ -1,10 +1,12 @@
 """Masked auto-encoding: what is hidden stays hidden, and only what is hidden is scored."""
 
-from dataclasses import replace
+import math
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
 
+from affect_core.distributed import Share
 from affect_core.mae import MAE, MAEConfig, sincos_positions
 from affect_core.vit import ViTConfig
 
@@ -160,3 +162,109 @@ def test_bf16_autocast_keeps_the_loss_in_float32(mae, images):
         output = mae(images, generator=generator())
     assert output.loss.dtype == torch.float32
     assert output.loss.isfinite()
+
+
+def test_defaults_are_the_reference_recipe_and_cannot_be_changed():
+    config = MAEConfig()
+    assert (config.decoder_width, config.decoder_depth, config.decoder_heads) == (512, 8, 16)
+    assert config.mask_ratio == 0.75 and config.norm_pix_loss is True and config.vit == ViTConfig()
+    with pytest.raises(FrozenInstanceError):
+        config.mask_ratio = 0.5
+
+
+def test_shapes_hold_for_any_number_of_images(mae):
+    two = torch.randn(2, 3, 32, 32, generator=generator(2))
+    assert torch.equal(mae.unpatchify(mae.patchify(two)), two)
+    output = mae(two, generator=generator())
+    assert output.prediction.shape == (2, 16, 192) and output.mask.shape == (2, 16)
+    picture = mae.reconstruct(two, generator=generator())
+    assert picture.prediction.shape == picture.visible.shape == (2, 3, 32, 32) and picture.mask.shape == (2, 1, 32, 32)
+    assert torch.equal(picture.visible[0, :, 8:16, :8] == 0, (picture.mask[0, :, 8:16, :8] == 1).expand(3, -1, -1))
+
+
+def test_the_mask_is_drawn_with_the_configs_ratio_unless_told(mae):
+    assert mae.random_masking(2, generator=generator())[2].sum().item() == 2 * 12
+    assert mae.random_masking(2, 0.25, generator=generator())[2].sum().item() == 2 * 4
+
+
+def test_shuffling_and_restoring_are_inverse(mae):
+    noise = torch.rand(2, 16, generator=generator())
+    ids_keep, ids_restore, mask = mae.random_masking(2, noise=noise)
+    shuffled = noise.sort(dim=1).values
+    assert torch.equal(shuffled.gather(1, ids_restore), noise)
+    assert torch.equal(noise.gather(1, ids_keep), shuffled[:, :4])
+    assert torch.equal(mask, (noise > shuffled[:, 3:4]).float())
+
+
+def test_the_mask_is_the_only_noise_of_pretraining(images):
+    torch.manual_seed(0)
+    mae = MAE(replace(CONFIG, vit=replace(CONFIG.vit, depth=3, drop_path=0.5))).train()
+    losses = [mae(images, generator=generator(3)).loss.item() for _ in range(4)]
+    assert len(set(losses)) == 1
+
+
+def test_first_weights_are_xavier_small_tokens_and_no_biases():
+    torch.manual_seed(0)
+    mae = MAE(replace(CONFIG, vit=replace(CONFIG.vit, width=192), decoder_width=96))
+    linear = [module for module in mae.modules() if isinstance(module, torch.nn.Linear)]
+    assert not any(module.bias.any() for module in linear) and not mae.encoder.patch_embed.proj.bias.any()
+    for weight in (*(module.weight for module in linear), mae.encoder.patch_embed.proj.weight.flatten(1)):
+        bound = (6 / sum(weight.shape)) ** 0.5
+        assert 0.95 * bound < weight.abs().max() <= bound
+    for token in (mae.encoder.cls_token, mae.mask_token):
+        assert 0.01 < token.std().item() < 0.03
+    assert torch.equal(mae.encoder.pos_embed, sincos_positions(4, 192))
+
+
+def test_positions_are_sines_then_cosines_of_the_column_then_of_the_row():
+    positions = sincos_positions(3, 16)[0]
+    assert not positions[0].any(), "the class token has none"
+    for row in range(3):
+        for column in range(3):
+            expected = []
+            for place in (column, row):
+                angles = [place / 10000 ** (k / 4) for k in range(4)]
+                expected += [math.sin(angle) for angle in angles] + [math.cos(angle) for angle in angles]
+            torch.testing.assert_close(positions[1 + 3 * row + column], torch.tensor(expected))
+
+
+def test_one_hidden_patch_costs_its_own_error(mae, images):
+    prediction, mask = torch.zeros(3, 16, 192), torch.zeros(3, 16)
+    mask[1, 5] = 1
+    expected = images[1, :, 8:16, 8:16].square().mean()
+    torch.testing.assert_close(mae.reconstruction_loss(images, prediction, mask), expected)
+
+
+@pytest.mark.parametrize("contrast", [1.0, 1e-3, 0.0])
+def test_normalised_targets_have_mean_zero_and_the_variance_of_the_reference(contrast):
+    torch.manual_seed(0)
+    mae = MAE(replace(CONFIG, norm_pix_loss=True)).eval()
+    image = 0.5 + contrast * torch.randn(1, 3, 32, 32, generator=generator())
+    patches = mae.patchify(image)
+    target = (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + 1e-6).sqrt()
+    loss = mae.reconstruction_loss(image, target, torch.ones(1, 16))
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_attention_written_out_equals_timms_fused_one(mae, images):
+    torch.manual_seed(0)
+    mae = MAE(replace(CONFIG, decoder_depth=2)).eval()
+    noise = torch.rand(3, 16, generator=generator())
+    expected = mae(images, noise=noise).loss
+    for fused in (False, True):
+        for block in mae.decoder_blocks:
+            block.attn.fused_attn = fused
+        torch.testing.assert_close(mae.training_loss(images, noise=noise), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_loss_of_a_process_is_that_of_its_images_under_the_masks_of_the_batch(mae, images):
+    noise = torch.rand(3, 16, generator=generator(9))
+    share = Share(3, 1, 2)
+    ours = mae.training_loss(images[share.rows], generator=generator(9), share=share)
+    torch.testing.assert_close(ours, mae(images[2:], noise=noise[2:]).loss, rtol=1e-4, atol=1e-6)
+
+
+def test_reconstruct_leaves_no_gradient_and_takes_a_ratio(mae, images):
+    picture = mae.reconstruct(images, generator=generator(), mask_ratio=0.25)
+    assert not picture.prediction.requires_grad
+    assert picture.mask.mean().item() == 0.25

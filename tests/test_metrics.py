@@ -9,6 +9,7 @@ import torch
 from affect_core.labels import LSD_EXPRESSIONS, AffectLabels, AffectPrediction
 from affect_core.metrics import (
     action_unit_f1,
+    as_array,
     best_constant_prediction,
     ccc,
     error_of_each_face,
@@ -16,6 +17,7 @@ from affect_core.metrics import (
     expression_f1,
     lsd_score,
     mtl_score,
+    probabilities,
 )
 
 
@@ -176,3 +178,88 @@ def test_a_sure_right_answer_costs_less_than_a_sure_wrong_one():
     for task, error in error_of_each_face(right, labels).items():
         known = np.isfinite(error)
         assert (error < error_of_each_face(wrong, labels)[task])[known].all(), task
+
+
+def test_two_frames_are_enough_and_a_range_of_one_is_no_constant():
+    assert ccc([0, 1], [0, 1]) == pytest.approx(1)
+    assert ccc([0, 1], [0.5, 1.0]) == pytest.approx(0.25 / 0.375)
+
+
+def test_action_unit_f1_without_a_mask_takes_every_frame():
+    active, target = np.zeros((4, 12), bool), np.zeros((4, 12))
+    active[:3, 0], target[1:4, 0] = True, 1
+    assert action_unit_f1(active, target)[0] == pytest.approx(2 / 3)
+    assert (action_unit_f1(active, target)[1:] == 0).all()
+
+
+def test_a_probability_equal_to_the_threshold_is_not_active():
+    labels = replace(random_labels(50), action_units=np.ones((50, 12)), action_units_valid=np.ones((50, 12), bool))
+    prediction = AffectPrediction(action_unit_logits=np.zeros((50, 12)))
+    assert mtl_score(prediction, labels)["action_unit_f1"] == 0
+    assert mtl_score(prediction, labels, np.full(12, 0.49))["action_unit_f1"] == 1
+
+
+def test_the_halves_of_the_score_stand_under_their_own_names():
+    labels = replace(random_labels(200), valence_arousal_valid=np.ones((200, 2), bool))
+    shifted = labels.valence_arousal + np.array([0, 1], np.float32)
+    score = mtl_score(AffectPrediction(valence_arousal=shifted), labels)
+    assert score["valence_ccc"] == pytest.approx(1) and score["arousal_ccc"] < 0.8
+    assert score["valence_arousal_ccc"] == pytest.approx((score["valence_ccc"] + score["arousal_ccc"]) / 2)
+
+
+def test_the_score_is_the_sum_of_its_three_parts_and_these_are_means():
+    labels, prediction = random_labels(300), random_prediction(300)
+    score = mtl_score(prediction, labels)
+    parts = [score[name] for name in ("valence_arousal_ccc", "expression_f1", "action_unit_f1")]
+    assert score["p_mtl"] == pytest.approx(sum(parts))
+    assert score["expression_f1"] == pytest.approx(score["expression_f1_per_class"].mean())
+    assert score["action_unit_f1"] == pytest.approx(score["action_unit_f1_per_unit"].mean())
+    hits = prediction.expression_logits.argmax(1) == labels.expression
+    assert score["expression_accuracy"] == pytest.approx(hits[labels.expression_valid].mean())
+
+
+def test_the_best_constant_knows_which_coordinate_is_annotated():
+    labels = AffectLabels.missing(3)
+    labels.valence_arousal_valid[:2, 1] = True
+    best = best_constant_prediction(labels)
+    assert np.isnan(best["valence_ccc"]) and best["arousal_ccc"] == 0
+    labels.valence_arousal_valid[1, 1] = False
+    assert np.isnan(best_constant_prediction(labels)["arousal_ccc"]), "one frame has no CCC"
+
+
+def test_the_best_constant_by_hand():
+    labels = AffectLabels.missing(5)
+    labels.expression[:4], labels.expression_valid[:4] = (2, 2, 2, 0), True
+    labels.action_units[:1, 0], labels.action_units_valid[:4, 0] = 1, True
+    best = best_constant_prediction(labels)
+    assert best["expression_f1_per_class"].tolist() == pytest.approx([0, 0, 1.5 / 1.75, 0, 0, 0, 0, 0])
+    assert best["expression_accuracy"] == 0.75
+    assert best["action_unit_f1_per_unit"][0] == pytest.approx(0.5 / 1.25)
+    assert np.isnan(best["action_unit_f1_per_unit"][1:]).all()
+
+
+def test_probabilities_are_the_logistic_function_in_double_precision():
+    values = probabilities(np.array([0, np.log(3), -np.log(3)], np.float32))
+    assert values.dtype == np.float64 and values == pytest.approx([0.5, 0.75, 0.25])
+
+
+def test_the_error_of_one_annotated_unit_is_its_own_cross_entropy():
+    labels = AffectLabels.missing(1)
+    labels.action_units_valid[0, 3] = True
+    labels.valence_arousal_valid[0, 0] = labels.expression_valid[0] = True
+    scores = np.full((1, 12), 2.0)
+    errors = error_of_each_face(AffectPrediction(np.eye(8)[:1], scores, np.zeros((1, 2))), labels)
+    assert errors["action_units"][0] == pytest.approx(np.log1p(np.exp(2)))
+    assert errors["expression"][0] == pytest.approx(np.log(np.e + 7) - 1)
+    assert np.isnan(errors["valence_arousal"][0]), "valence alone is no place on the circumplex"
+
+
+def test_bfloat16_tensors_and_lists_are_read():
+    assert as_array(torch.tensor([0.5, 1.5], dtype=torch.bfloat16)).tolist() == [0.5, 1.5]
+    assert as_array(torch.tensor([3], dtype=torch.int64)).dtype == np.int64
+    assert as_array([1, 2]).tolist() == [1, 2]
+
+
+def test_confusion_has_eight_classes_unless_told():
+    assert expression_confusion([7], [0]).tolist()[0] == [0] * 7 + [1]
+    assert expression_f1([7], [7]).tolist() == [0] * 7 + [1]

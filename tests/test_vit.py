@@ -1,11 +1,13 @@
 """The encoder sees exactly the patches it is shown, at the cost of those patches only."""
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
+import timm
 import torch
 from torch import nn
 
+from affect_core.distributed import Share
 from affect_core.errors import AffectError
 from affect_core.vit import ViTConfig, ViTEncoder, num_visible, random_noise, resample_positions, take_patches
 
@@ -135,3 +137,65 @@ def test_hidden_patches_read_as_zero_and_visible_ones_are_scaled_up_at_their_own
 def test_an_unknown_readout_is_refused():
     with pytest.raises(AffectError, match="readout"):
         ViTConfig(readout="mean")
+
+
+def test_the_default_encoder_has_the_shapes_of_timms_vit_base():
+    with torch.device("meta"):
+        ours, theirs = ViTEncoder(ViTConfig()), timm.create_model("vit_base_patch16_224", num_classes=0)
+    shapes = [{name: tensor.shape for name, tensor in model.state_dict().items()} for model in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+    assert ours.blocks[0].attn.num_heads == theirs.blocks[0].attn.num_heads
+    assert ours.norm.eps == ours.blocks[0].norm1.eps == 1e-6
+    assert [block.drop_path1.drop_prob for block in ours.blocks[1:]] == pytest.approx([k / 110 for k in range(1, 12)])
+    assert ViTConfig().feature_width == 768
+
+
+def test_settings_cannot_be_changed_behind_the_models_back():
+    with pytest.raises(FrozenInstanceError):
+        TINY.width = 48
+
+
+def test_the_encoder_applies_no_head_and_a_heads_first_weights_are_small():
+    torch.manual_seed(0)
+    for inputs, width in ((24, 0.02), (4000, 0.005)):
+        encoder = ViTEncoder(TINY, nn.Linear(inputs, 200))
+        assert encoder.head.weight.std().item() == pytest.approx(width, rel=0.1)
+        assert not encoder.head.bias.any()
+    assert encoder(torch.zeros(1, 3, 32, 32)).shape == (1, 17, 24)
+
+
+def test_noise_is_uniform_and_follows_the_global_seed_without_a_generator():
+    torch.manual_seed(4)
+    first = random_noise(300, 16, torch.device("cpu"))
+    torch.manual_seed(4)
+    assert torch.equal(first, random_noise(300, 16, torch.device("cpu")))
+    assert 0 <= first.min() and first.max() < 1 and abs(first.mean().item() - 0.5) < 0.02
+
+
+def test_a_process_draws_the_noise_of_its_rows_of_the_batch():
+    draws = [random_noise(n, 16, torch.device("cpu"), torch.Generator().manual_seed(5), share)
+             for n, share in ((5, None), (3, Share(5, 0, 2)), (2, Share(5, 1, 2)))]  # fmt: skip
+    assert torch.equal(draws[0], torch.cat(draws[1:]))
+
+
+def test_load_encoder_leaves_the_heads_of_both_alone():
+    source, target = ViTEncoder(TINY, nn.Linear(24, 5)), ViTEncoder(TINY)
+    target.load_encoder(source)
+    assert not [name for name in target.state_dict() if name.startswith("head")]
+    other = ViTEncoder(replace(TINY, drop_path=0.3, readout="patch_tokens"), nn.Linear(16 * 24, 5))
+    before = other.head.weight.clone()
+    other.load_encoder(source)
+    assert torch.equal(other.head.weight, before), "drop_path and readout may differ"
+    assert torch.equal(other.pos_embed, source.pos_embed)
+    for change in ({"width": 48}, {"heads": 6}, {"patch_size": 4}, {"mlp_ratio": 2.0}):
+        with pytest.raises(AffectError, match="this model needs"):
+            target.load_encoder(ViTEncoder(replace(TINY, **change)))
+
+
+def test_visible_features_are_scaled_by_all_over_kept():
+    torch.manual_seed(0)
+    encoder = ViTEncoder(replace(TINY, readout="patch_tokens")).eval()
+    images, ids_keep = torch.randn(1, 3, 32, 32), torch.tensor([[5]])
+    features = encoder.features(images, ids_keep).view(16, 24)
+    torch.testing.assert_close(features[5], 16 * encoder(images, ids_keep)[0, 1])
+    assert features.any(dim=1).nonzero().tolist() == [[5]]

@@ -1,0 +1,144 @@
+"""Vocabularies, column orders and masks: what everything else relies on."""
+
+from dataclasses import FrozenInstanceError, replace
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+
+from affect_core.corpora.corpus import READERS
+from affect_core.labels import (
+    ACTION_UNIT_NAMES,
+    ACTION_UNITS,
+    AFFECTNET_EXPRESSIONS,
+    AROUSAL_RANGE,
+    CORPUS_EXPRESSIONS,
+    EXPRESSION_SPELLINGS,
+    EXPRESSIONS,
+    FER2013_EXPRESSIONS,
+    FERPLUS_EXPRESSIONS,
+    LSD_EXPRESSIONS,
+    RAFDB_EXPRESSIONS,
+    VALENCE_RANGE,
+    AffectLabels,
+    AffectPrediction,
+    vocabulary_map,
+)
+
+TASKS = ("valence_arousal", "expression", "action_units")
+
+
+def known(n=4) -> AffectLabels:
+    labels = AffectLabels.missing(n)
+    labels.valence_arousal[:] = np.linspace(-1, 1, 2 * n).reshape(n, 2)
+    labels.expression[:] = np.arange(n)
+    labels.action_units[:, 0] = 1
+    labels.valence_arousal_valid[1:] = labels.expression_valid[1:] = labels.action_units_valid[1:] = True
+    return labels
+
+
+def test_every_expression_has_a_spelling_that_is_its_own_name_and_no_spelling_belongs_to_two():
+    assert set(chain(*CORPUS_EXPRESSIONS.values())) == set(EXPRESSION_SPELLINGS)
+    assert all(spellings[0] == name for name, spellings in EXPRESSION_SPELLINGS.items())
+    spellings = list(chain(*EXPRESSION_SPELLINGS.values()))
+    assert len(spellings) == len(set(spellings)) and all(word == word.lower() for word in spellings)
+
+
+def test_no_vocabulary_names_an_expression_twice_and_all_have_the_six_basic_ones():
+    for vocabulary in CORPUS_EXPRESSIONS.values():
+        assert len(set(vocabulary)) == len(vocabulary)
+        assert set(vocabulary) >= set(LSD_EXPRESSIONS)
+    assert tuple(sorted(LSD_EXPRESSIONS)) == LSD_EXPRESSIONS, "as published: alphabetical"
+    assert set(EXPRESSIONS) - set(AFFECTNET_EXPRESSIONS) == {"other"}
+    assert set(AFFECTNET_EXPRESSIONS) - set(EXPRESSIONS) == {"contempt"}
+    assert set(FERPLUS_EXPRESSIONS) == set(FER2013_EXPRESSIONS) | {"contempt"}
+    assert set(RAFDB_EXPRESSIONS) == set(FER2013_EXPRESSIONS)
+
+
+def test_corpora_with_expressions_have_a_reader():
+    assert set(CORPUS_EXPRESSIONS) == set(READERS) - {"faces", "celeba", "lfw", "videos"}
+
+
+def test_the_twelve_action_units_are_named_and_in_rising_order():
+    assert len(ACTION_UNITS) == 12 and list(ACTION_UNITS) == sorted(set(ACTION_UNITS))
+    assert set(ACTION_UNIT_NAMES) == set(ACTION_UNITS) and len(set(ACTION_UNIT_NAMES.values())) == 12
+
+
+def test_the_circumplex_is_a_square_from_minus_one_to_one():
+    assert VALENCE_RANGE == AROUSAL_RANGE == (-1, 1)
+
+
+def test_maps_between_vocabularies_go_by_name_and_merge_nothing():
+    place = vocabulary_map(AFFECTNET_EXPRESSIONS, EXPRESSIONS)
+    assert place.dtype == np.int64 and place.tolist() == [0, 4, 5, 6, 3, 2, 1, -1]
+    assert vocabulary_map(EXPRESSIONS, EXPRESSIONS).tolist() == list(range(8))
+    assert vocabulary_map((), EXPRESSIONS).tolist() == []
+
+
+def test_missing_labels_are_zero_and_masked():
+    labels = AffectLabels.missing(3, LSD_EXPRESSIONS)
+    assert len(labels) == 3 and labels.vocabulary == LSD_EXPRESSIONS
+    shapes = {"valence_arousal": (3, 2), "expression": (3,), "action_units": (3, 12)}
+    dtypes = {"valence_arousal": np.float32, "expression": np.int64, "action_units": np.float32}
+    for task in TASKS:
+        values, valid = getattr(labels, task), getattr(labels, f"{task}_valid")
+        assert values.shape == valid.shape == shapes[task]
+        assert values.dtype == dtypes[task] and valid.dtype == bool
+        assert not values.any() and not valid.any()
+
+
+@pytest.mark.parametrize("rows", [slice(1, 3), np.array([1, 2]), np.array([False, True, True, False])])
+def test_rows_are_taken_of_every_column(rows):
+    labels = known()
+    part = labels[rows]
+    assert len(part) == 2 and part.vocabulary == labels.vocabulary
+    for task in TASKS:
+        np.testing.assert_array_equal(getattr(part, task), getattr(labels, task)[1:3])
+        np.testing.assert_array_equal(getattr(part, f"{task}_valid"), getattr(labels, f"{task}_valid")[1:3])
+
+
+def test_there_and_back_between_numpy_and_torch():
+    labels = known()
+    tensors = labels.to("cpu")
+    assert isinstance(tensors.expression, torch.Tensor) and tensors.expression.dtype == torch.int64
+    assert tensors.action_units_valid.dtype == torch.bool
+    back = tensors.numpy()
+    for task in TASKS:
+        np.testing.assert_array_equal(getattr(back, task), getattr(labels, task))
+        assert isinstance(getattr(back, task), np.ndarray)
+    assert labels.numpy().expression is labels.expression, "numpy stays what it is"
+
+
+def test_labels_are_stacked_row_by_row_and_only_with_one_vocabulary():
+    one, other = known(2), known(3)
+    both = AffectLabels.concatenate([one, other])
+    assert both.expression.tolist() == [0, 1, 0, 1, 2] and both.vocabulary == EXPRESSIONS
+    assert both.action_units_valid.any(1).tolist() == [False, True, False, True, True]
+    lsd = AffectLabels.concatenate([AffectLabels.missing(1, LSD_EXPRESSIONS)] * 2)
+    assert lsd.vocabulary == LSD_EXPRESSIONS and len(lsd) == 2
+    with pytest.raises(ValueError, match="different expression vocabularies cannot be stacked"):
+        AffectLabels.concatenate([one, AffectLabels.missing(1, LSD_EXPRESSIONS)])
+
+
+def test_a_prediction_maps_the_tasks_it_has_and_leaves_the_others_none():
+    prediction = AffectPrediction(expression_logits=torch.ones(2, 6), vocabulary=LSD_EXPRESSIONS)
+    doubled = prediction.map(lambda task: 2 * task)
+    assert torch.equal(doubled.expression_logits, torch.full((2, 6), 2.0))
+    assert doubled.vocabulary == LSD_EXPRESSIONS
+    assert doubled.action_unit_logits is doubled.valence_arousal is doubled.uncertainty is None
+
+
+def test_a_prediction_becomes_float32_numpy_without_gradient():
+    logits = torch.tensor([[0.5, -1.5]], dtype=torch.bfloat16, requires_grad=True)
+    prediction = AffectPrediction(action_unit_logits=logits, valence_arousal=np.zeros((1, 2))).numpy()
+    assert prediction.action_unit_logits.dtype == np.float32
+    assert prediction.action_unit_logits.tolist() == [[0.5, -1.5]]
+    assert prediction.valence_arousal.shape == (1, 2) and prediction.expression_logits is None
+
+
+def test_labels_and_predictions_cannot_be_rebound():
+    for thing in (known(), AffectPrediction()):
+        with pytest.raises(FrozenInstanceError):
+            thing.vocabulary = ()
+    assert replace(known(), vocabulary=LSD_EXPRESSIONS).vocabulary == LSD_EXPRESSIONS
