@@ -51,7 +51,8 @@ def mutants_of(source: str) -> list[Mutant]:
             _put(whole, path, replacement)
             before, after = ast.unparse(node), ast.unparse(replacement)
             if before != after:
-                found.append(Mutant(kind, node.lineno, node.col_offset, before, after, ast.fix_missing_locations(whole)))
+                ast.fix_missing_locations(whole)
+                found.append(Mutant(kind, node.lineno, node.col_offset, before, after, whole))
     return sorted(found, key=lambda mutant: (mutant.line, mutant.column))
 
 

@@ -6,9 +6,9 @@
 
 A mutant (`mutants.py`) is killed if a test fails, the module cannot be imported, or the tests take ten times as long as
 without it. This process imports the libraries once and forks for each mutant, so that one costs what its tests cost.
-Verdicts are kept in runs/mutants.json until the module changes; survivors are asked again when the tests change. Without
-that file everything is asked anew. Why a survivor may live is said in tests/mutation_survivors.toml, and the report says
-which have no reason.
+Verdicts are kept in runs/mutants.json until the module changes; survivors are asked again when the tests change.
+Without that file everything is asked anew. Why a survivor may live is said in tests/mutation_survivors.toml, and the
+report says which have no reason.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ GROUPS = {
     "losses": {"losses": ["losses", "golden"]},
     "metrics": {"metrics": ["metrics", "golden"]},
     "masking": {"vit": ["vit"], "mae": ["mae", "golden"], "cotex": ["cotex"]},
-    "labels": {"labels": ["labels", "corpora_abaw", "corpora_affectnet"], "corpora/label_text": ["label_text"]},
+    "labels": {"labels": ["labels", "readers"], "corpora/label_text": ["label_text"]},
     "corpora": {
-        "corpora/listing": ["listing", "readers"],
+        "corpora/listing": ["listing"],
         "corpora/abaw": ["readers", "corpora_abaw"],
         "corpora/affectnet": ["readers", "corpora_affectnet"],
-        "corpora/folders": ["readers", "corpora_folders"],
-        "corpora/fer": ["readers", "corpora_stills"],
-        "corpora/table": ["readers", "corpora_table"],
+        "corpora/folders": ["readers_stills", "corpora_folders"],
+        "corpora/fer": ["readers_stills", "corpora_stills"],
+        "corpora/table": ["readers_stills", "corpora_table"],
     },
 }
 """Group -> module of the package -> the tests (tests/test_<name>.py) that have to notice its faults."""
