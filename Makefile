@@ -5,6 +5,7 @@
 # make bench  set up, install the peers, then measure speed
 # make results  tables and figures of results/, from its stored cells; nothing is trained
 # make docs   the executed notebooks of runs/<NAME> as pages in docs/notebooks (executes them first if they are not there)
+# make mutants  put small faults into losses, metrics, masking and readers; the tests have to notice (docs/MUTATION.md)
 # make clean  remove the environment and the caches; `runs/` and `data/` stay
 #
 # make run PROFILE=smoke|laptop|gpu|mine.toml CORPUS=folder-of-real-corpora NAME=name-of-the-run SEED=0 WEIGHTS=fresh|shipped
@@ -18,7 +19,7 @@ WEIGHTS ?= fresh
 VENV    := .venv
 BIN     := $(VENV)/bin
 
-.PHONY: run test reliability lab bench results docs clean setup
+.PHONY: run test reliability lab bench results docs mutants clean setup
 .DEFAULT_GOAL := run
 
 setup: $(VENV)/.installed
@@ -56,6 +57,9 @@ results: setup
 docs: setup
 	@test -e runs/$(NAME)/notebooks/08_your_photos.json || $(MAKE) run
 	@$(BIN)/python -m affect_core.lesson_pages "runs/$(NAME)"
+
+mutants: setup
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tests/mutation.py --sample 40 --seed 1
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .coverage* htmlcov

@@ -126,7 +126,8 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 def _any_order(call: ast.Call) -> bool:
     """Whether the order of the arguments is unknown here, or does not matter."""
     starred = any(isinstance(argument, ast.Starred) for argument in call.args)
-    return starred or getattr(call.func, "id", "") in ("min", "max")
+    name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+    return starred or name in ("min", "max", "minimum", "maximum", "logaddexp")
 
 
 def _is_none(node: ast.AST) -> bool:

@@ -139,6 +139,7 @@ def test_people_of_celeba_are_groups(tmp_path):
         opened(tmp_path, "celeba", on_bad_rows="list")
 
 
+@pytest.mark.filterwarnings("ignore:Retry downloading:UserWarning")  # scikit-learn's, before it gives up
 @pytest.mark.parametrize("name", ["celeba", "lfw"])
 def test_download_without_a_network_says_what_to_do(tmp_path, monkeypatch, name):
     def refuse(*_, **__):

@@ -122,7 +122,7 @@ def test_occlusion_finds_the_one_pixel_a_score_reads():
     images[:, 1, 4, 11] = 1.0
     drops = occlusion_sensitivity(lambda x: x[:, 1, 4, 11], images, window=4, stride=1)
     assert drops.shape == (2, 16, 16)
-    assert np.unravel_index(drops[0].argmax(), (16, 16)) == (4, 11)
+    assert np.unravel_index(int(drops[0].argmax()), (16, 16)) == (4, 11)
     assert drops[0, 4, 11] == 1.0 and drops[0, 12, 2] == 0.0
 
 

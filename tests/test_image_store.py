@@ -206,7 +206,9 @@ def test_two_processes_that_want_one_store_share_it(root, small_chunks):
     processes = [build_in_another_process(root, 0.01) for _ in range(2)]
     # read, not communicate: that would lose what `readline` has already taken from the pipe
     contents = {process.stdout.read().strip() for process in processes}
-    assert all(process.wait(timeout=60) == 0 for process in processes)
+    for process in processes:
+        assert process.wait(timeout=60) == 0
+        process.stdout.close()
     assert contents == {opened(root).content}
     assert np.array_equal(opened(root)[:], one_by_one(request_of(root)))
 

@@ -185,6 +185,14 @@ def test_two_frames_are_enough_and_a_range_of_one_is_no_constant():
     assert ccc([0, 1], [0.5, 1.0]) == pytest.approx(0.25 / 0.375)
 
 
+def test_two_annotated_frames_have_a_score_and_one_has_none():
+    labels = AffectLabels.missing(5)
+    labels.valence_arousal[1:3, 0], labels.valence_arousal_valid[1:3, 0] = (0, 1), True
+    labels.valence_arousal_valid[4, 1] = True
+    score = mtl_score(AffectPrediction(valence_arousal=labels.valence_arousal), labels)
+    assert score["valence_ccc"] == pytest.approx(1) and np.isnan(score["arousal_ccc"])
+
+
 def test_action_unit_f1_without_a_mask_takes_every_frame():
     active, target = np.zeros((4, 12), bool), np.zeros((4, 12))
     active[:3, 0], target[1:4, 0] = True, 1

@@ -1,11 +1,13 @@
 """Shards are read by `webdataset` and written by it; a stream shows every face once; packed shards train like files."""
 
+import gc
 import io
 import json
 import subprocess
 import sys
 import tarfile
 import threading
+import warnings
 from dataclasses import fields, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -72,7 +74,10 @@ def same_labels(ours, theirs):
 def test_webdataset_reads_what_we_write(corpus, tmp_path):
     paths = write_shards(corpus, tmp_path, images_per_shard=30, image_format="png")
     assert [path.name for path in paths] == ["000000.tar", "000001.tar", "000002.tar", "000003.tar"]
-    read = list(webdataset.WebDataset([str(path) for path in paths], shardshuffle=False).decode("rgb8"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # webdataset leaves its files to the garbage collector
+        read = list(webdataset.WebDataset([str(path) for path in paths], shardshuffle=False).decode("rgb8"))
+        gc.collect()
     assert len(read) == len(corpus) == 100
     for row, sample in enumerate(read):
         np.testing.assert_array_equal(sample["png"], corpus.images[row])
