@@ -39,7 +39,7 @@ GROUPS = {
     "losses": {"losses": ["losses", "golden"]},
     "metrics": {"metrics": ["metrics", "golden"]},
     "masking": {"vit": ["vit"], "mae": ["mae", "golden"], "cotex": ["cotex"]},
-    "labels": {"labels": ["labels", "readers"], "corpora/label_text": ["label_text"]},
+    "labels": {"labels": ["labels", "readers", "readers_stills"], "corpora/label_text": ["label_text"]},
     "corpora": {
         "corpora/listing": ["listing"],
         "corpora/abaw": ["readers", "corpora_abaw"],

@@ -104,7 +104,9 @@ def test_a_repetition_with_another_seed_is_comparable(finished, tmp_path):
     assert comparison.differences == ("emma: seed differs: 0 and 1 (a repetition: comparable)",)
 
 
-def test_another_validation_set_is_trained_anew_and_not_comparable(finished, tmp_path):
+def test_another_validation_set_is_trained_anew_and_not_comparable(finished, tmp_path, record_property):
+    record_property("reliability", {"part": "run record", "case": "two runs were validated on different faces",
+                                    "treatment": "trained anew; compare_runs says not comparable"})  # fmt: skip
     directory = shutil.copytree(finished / "emma", tmp_path / "emma")
     train(directory, validation="other faces")
     assert (tmp_path / "emma.previous/record.json").exists(), "the best epoch is chosen on the validation set"
@@ -139,7 +141,9 @@ def test_what_may_explain_a_difference_is_said_and_forbids_nothing(finished, tmp
     assert len(comparison.differences) == (2 if "environment__commit" in changes else 1)
 
 
-def test_uncommitted_changes_are_pointed_out(finished, tmp_path):
+def test_uncommitted_changes_are_pointed_out(finished, tmp_path, record_property):
+    record_property("reliability", {"part": "run record", "case": "a run was made with changes that were not committed",
+                                    "treatment": "said by compare_runs"})  # fmt: skip
     comparison = compare_runs(finished, copied(finished, tmp_path, environment__commit="abc-dirty"))
     assert "emma: a commit is marked -dirty: changes that were not committed took part" in comparison.differences
 

@@ -10,7 +10,7 @@ from affect_core import evidence, evidence_tables, experiments
 from affect_core.bootstrap import expression_bootstrap, mtl_bootstrap, resampled_scores
 from affect_core.errors import AffectError
 from affect_core.evidence import labelled_share, train_cell
-from affect_core.experiments import COMPARISONS, STARTS, Cell, Comparison, Setting, cells
+from affect_core.experiments import STARTS, Cell, Comparison, Setting
 from affect_core.labels import AffectLabels, AffectPrediction
 from affect_core.storage import read_json, write_json
 
@@ -42,15 +42,6 @@ def results(small, smoke_book, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     evidence.train_all(smoke_book, folder)
     return folder
-
-
-def test_every_claim_has_five_seeds_for_its_main_comparison_and_names_are_unique():
-    for comparison in COMPARISONS:
-        for name in comparison.main:
-            assert comparison.seeds_of(name) == comparison.seeds_of(comparison.paper[0]) == 5
-    assert {comparison.claim[0] for comparison in COMPARISONS} == set("1234")
-    names = [cell.name for cell in cells()]
-    assert len(set(names)) == len(names)
 
 
 def test_a_share_of_the_labels_is_whole_videos_and_all_of_validation(smoke_book):

@@ -246,6 +246,15 @@ def test_normalised_targets_have_mean_zero_and_the_variance_of_the_reference(con
     assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
+def test_a_patch_without_contrast_is_drawn_with_the_smallest_contrast():
+    torch.manual_seed(0)
+    mae = MAE(replace(CONFIG, norm_pix_loss=True)).eval()
+    grey = torch.full((2, 3, 32, 32), 0.5)
+    noise = torch.rand(2, 16, generator=generator())
+    drawn = mae.unpatchify(mae(grey, noise=noise).prediction)
+    torch.testing.assert_close(mae.reconstruct(grey, noise=noise).prediction, 0.5 + 1e-3 * drawn, rtol=1e-5, atol=1e-7)
+
+
 def test_attention_written_out_equals_timms_fused_one(mae, images):
     torch.manual_seed(0)
     mae = MAE(replace(CONFIG, decoder_depth=2)).eval()

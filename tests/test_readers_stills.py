@@ -33,6 +33,14 @@ def test_class_folders_hand_over_every_column(tmp_path):
     assert len(listing.notes) == 10
 
 
+def test_class_folders_may_be_named_by_the_adjective(tmp_path):
+    adjectives = ("angry", "disgusted", "fearful", "happy", "sad", "surprised")
+    put(tmp_path, *(f"lsd/T/{name}/1.jpg" for name in adjectives), "lsd/V/anger/1.jpg")
+    splits = {"training": "T", "validation": "V"}
+    listing, problems = skipping(read_class_folders, tmp_path, "lsd", splits, LSD_EXPRESSIONS)
+    assert listing.labels.expression.tolist() == [0, 1, 2, 3, 4, 5, 0] and problems == []
+
+
 def test_class_folders_tell_unknown_and_stray_images_folder_by_folder(tmp_path):
     put(tmp_path, "lsd/T/anger/1.jpg", "lsd/T/stray.jpg", "lsd/T/Zen/1.jpg", "lsd/T/Zen/2.jpg", "lsd/T/Joy/1.jpg",
         "lsd/V/sad/3.jpg")  # fmt: skip

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from affect_core import evidence_tables
-from affect_core.experiments import COMPARISONS, Cell
+from affect_core.experiments import COMPARISONS, Cell, cells
 from affect_core.workbook import project_root
 
 
@@ -30,3 +30,12 @@ def test_the_stored_tables_are_those_of_the_stored_cells():
             if len(there):
                 row = settings.loc[(comparison.question, name)]
                 assert row["seeds"] == len(there) and row["score"] == pytest.approx(there.mean(), abs=3e-3)
+
+
+def test_every_claim_has_five_seeds_for_its_main_comparison_and_names_are_unique():
+    for comparison in COMPARISONS:
+        for name in comparison.main:
+            assert comparison.seeds_of(name) == comparison.seeds_of(comparison.paper[0]) == 5
+    assert {comparison.claim[0] for comparison in COMPARISONS} == set("1234")
+    names = [cell.name for cell in cells()]
+    assert len(set(names)) == len(names)

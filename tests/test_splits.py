@@ -64,7 +64,9 @@ def test_a_person_stays_one_person_in_a_combined_corpus_and_two_corpora_share_no
     assert next(iter(check_splits(both))).groups == ("mine/ann",)
 
 
-def test_the_training_stages_refuse_a_leak_before_anything_is_built(leaking, tmp_path):
+def test_the_training_stages_refuse_a_leak_before_anything_is_built(leaking, tmp_path, record_property):
+    record_property("reliability", {"part": "splits", "case": "a video or person is in training and in validation",
+                                    "treatment": "refused before training, with the names"})  # fmt: skip
     words = "corpus mine: training and validation share 1 groups .*: ann; 2 validation images .* faces seen in training"
     with pytest.raises(AffectError, match=words):
         train_prior(None, None, None, leaking, 16, tmp_path / "prior")
