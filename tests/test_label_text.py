@@ -1,5 +1,7 @@
 """Label files become columns, and each line that does not is told with its number and its reason."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,8 @@ def test_columns_are_read_in_the_order_asked_for_with_their_lines(tmp_path):
     assert text.values.tolist() == [[2, 1], [-0.4, 3.5]] and text.values.dtype == np.float64
     assert text.line.tolist() == [2, 4] and text.line.dtype == np.int64
     assert problems == []
+    with pytest.raises(FrozenInstanceError):
+        text.line = None
 
 
 def test_a_first_line_that_is_no_header_is_a_row(tmp_path):

@@ -1,5 +1,7 @@
 """Rows of label files are matched with the images on disk, and what does not match is told."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,8 @@ def test_rows_of_a_listing_are_taken_of_every_column():
     assert part.sizes.tolist() == [12, 10] and part.modified.tolist() == [22, 20]
     assert part.boxes.tolist() == [[8, 9, 10, 11], [0, 1, 2, 3]]
     assert part.pixels is None and part.notes == ("counted",)
+    with pytest.raises(FrozenInstanceError):
+        part.line = numbers
 
 
 def test_strings_stay_whole_python_strings():
