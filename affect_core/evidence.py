@@ -56,14 +56,14 @@ def train_cell(book: Workbook, cell: Cell, results: Path, images_seen: int | Non
     training = replace(training, seed=cell.seed, epochs=epochs, warmup_epochs=epochs / 6, validate_every=epochs,
                        ema_decay=None, batch_size=training.batch_size * setting.batch)  # fmt: skip
     key = fingerprint(config, training, subset.fingerprint, setting.start)
-    path = Path(results) / "cells" / f"{cell.name}.json"
+    path, folder = Path(results) / "cells" / f"{cell.name}.json", book.stage("evidence") / cell.name
     if path.exists():
         record = read_json(path)
         if record["key"] != key:
             raise AffectError(f"{path} was made from other settings or data; move it away to train it again.")
+        shutil.rmtree(folder, ignore_errors=True)  # left over if a process was killed at the very end
         return record
     mae = None if setting.start == "random" else pretrained(book, setting.start)
-    folder = book.stage("evidence") / cell.name
     options = {"mae": mae, "device": book.device, "progress": book.progress}
     if setting.stage == "emma":
         prior = book.train_prior()[0] if config.needs_prior else None

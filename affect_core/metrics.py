@@ -15,14 +15,16 @@ import numpy as np
 from scipy.special import logsumexp
 from sklearn.metrics import f1_score
 
+from affect_core.errors import AffectError
 from affect_core.labels import ACTION_UNITS, AffectLabels, AffectPrediction
 
 
 def ccc(prediction, target, valid=None) -> float:
     """Concordance correlation coefficient of (N,) in [-1, 1]: 2 cov / (var x + var y + (mean x - mean y)^2).
 
-    Variances and covariance divide by n. 0 if either side is constant. Raises ValueError if fewer than two entries
-    are valid. Source: Lin 1989.
+    Variances and covariance divide by n. 0 if either side is constant, or varies so little that float64 sees no
+    variance; nan if a valid entry is nan or infinite. Raises ValueError if fewer than two entries are valid.
+    Source: Lin 1989.
     """
     x, y = as_array(prediction).astype(np.float64), as_array(target).astype(np.float64)
     if valid is not None:
@@ -30,10 +32,13 @@ def ccc(prediction, target, valid=None) -> float:
         x, y = x[keep], y[keep]
     if len(x) < 2:
         raise ValueError(f"the CCC needs at least two labelled frames, there are {len(x)}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return float("nan")
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
     dx, dy = x - x.mean(), y - y.mean()
-    return float(2 * (dx * dy).mean() / ((dx**2).mean() + (dy**2).mean() + (x.mean() - y.mean()) ** 2))
+    spread = (dx**2).mean() + (dy**2).mean() + (x.mean() - y.mean()) ** 2
+    return float(np.clip(2 * (dx * dy).mean() / spread, -1, 1)) if spread > 0 else 0.0
 
 
 def expression_f1(predicted, target, valid=None, *, num_classes: int = 8) -> np.ndarray:
@@ -82,7 +87,10 @@ def mtl_score(prediction: AffectPrediction, labels: AffectLabels, thresholds=Non
     Returns floats p_mtl, valence_arousal_ccc (the mean of the two), valence_ccc, arousal_ccc, expression_f1,
     action_unit_f1, expression_accuracy; and arrays expression_f1_per_class (8,), action_unit_f1_per_unit (12,).
     What the corpus has no labels for, or the model no prediction, is nan; p_mtl is then nan too.
+    Raises AffectError if a prediction is nan or inf: the largest of eight logits would still name a class. A logit of
+    -inf is a probability of 0.
     """
+    _refuse_not_finite(prediction)
     valence = arousal = accuracy = np.nan
     per_class = np.full(len(labels.vocabulary), np.nan)
     per_unit = np.full(len(ACTION_UNITS), np.nan)
@@ -107,8 +115,9 @@ def lsd_score(prediction: AffectPrediction, labels: AffectLabels) -> dict[str, A
     """Score of the synthetic-data challenge, or of any expression model: macro F1 over the labels' vocabulary.
 
     Returns expression_f1, expression_accuracy and expression_f1_per_class (C,). Raises ValueError if prediction and
-    labels name different vocabularies.
+    labels name different vocabularies, AffectError if a logit is nan or inf.
     """
+    _refuse_not_finite(prediction)
     if prediction.vocabulary != labels.vocabulary:
         raise ValueError(f"prediction of {prediction.vocabulary} compared with labels of {labels.vocabulary}")
     predicted = as_array(prediction.expression_logits).argmax(axis=1)
@@ -170,6 +179,16 @@ def as_array(values) -> np.ndarray:
         return np.asarray(values)
     values = values.detach().cpu()
     return (values.float() if values.is_floating_point() else values).numpy()
+
+
+def _refuse_not_finite(prediction: AffectPrediction) -> None:
+    for task in ("expression_logits", "action_unit_logits", "valence_arousal"):
+        values = getattr(prediction, task)
+        if values is None:
+            continue
+        bad = (np.isnan(as_array(values)) | (as_array(values) == np.inf)).any(axis=1)
+        if bad.any():
+            raise AffectError(f"{bad.sum()} of {len(bad)} predictions ({task}) are not finite numbers; no score of them.")
 
 
 def _scores(valence: float, arousal: float, per_class: np.ndarray, per_unit: np.ndarray, accuracy: float) -> dict:

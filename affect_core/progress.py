@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 PROGRESS_FILE = "AFFECT_PROGRESS_FILE"
 """Environment variable: a file to which a notebook's bar writes its line, for whoever executes the notebook."""
@@ -76,8 +76,8 @@ class NotebookBar(ProgressBar):
         if self._handle is not None:
             self._handle.update({"text/plain": self.text()}, raw=True)
         if os.environ.get(PROGRESS_FILE):
-            with open(os.environ[PROGRESS_FILE], "w", encoding="utf-8") as file:
-                file.write(self.text())
+            with suppress(OSError), open(os.environ[PROGRESS_FILE], "w", encoding="utf-8") as file:
+                file.write(self.text())  # a full disk is told by what has to be written, not by a bar
 
 
 class TerminalBar(ProgressBar):

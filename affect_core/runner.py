@@ -19,7 +19,7 @@ from affect_core.errors import AffectError
 from affect_core.progress import PROGRESS_FILE
 from affect_core.record import PACKAGE
 from affect_core.report import build_report
-from affect_core.storage import exclusive, read_json, write_json, write_text
+from affect_core.storage import exclusive, read_json, remove_unfinished, write_json, write_text
 
 NEEDS = {
     "00_tour": (),
@@ -58,6 +58,8 @@ def run_workbook(
     runs: list[NotebookRun] = []
     failure = None
     with exclusive(run_dir / ".workbook.lock", str(run_dir)):
+        for folder in (run_dir, run_dir / "notebooks"):
+            remove_unfinished(folder)
         for number, (name, needs) in enumerate(NEEDS.items(), start=1):
             source = Path(notebooks_dir) / f"{name}.ipynb"
             if not source.exists():
@@ -89,6 +91,7 @@ def run_workbook(
 def _execute(source: Path, run_dir: Path, parameters: dict) -> str | None:
     """Execute one notebook; None, or in a sentence what went wrong."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     target = run_dir / "notebooks" / source.name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,10 @@ def _execute(source: Path, run_dir: Path, parameters: dict) -> str | None:
             )  # fmt: skip
         except papermill.PapermillExecutionError as error:
             return f"{error.ename}: {error.evalue}"
+        except DeadKernelError:
+            return "its kernel died: killed, or out of memory. What its stages have saved is kept; run again to go on"
+        except OSError as error:
+            return f"{target} cannot be written: {error.strerror}"
     _export_html(target)
     return None
 

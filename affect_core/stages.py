@@ -8,6 +8,7 @@ validated on a split of its corpus refuses one that shares videos or people with
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +63,6 @@ def pretrain_mae(
     seen, unseen = faces.select(np.arange(len(faces) - count)), faces.select(np.arange(len(faces) - count, len(faces)))
     size = config.vit.image_size
 
-    def loss(model: MAE, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        return {"total": batch.share.mean(model.training_loss(batch.images, generator=generator, share=batch.share))}
-
     def evaluate(model: MAE) -> dict[str, float]:
         generator = torch.Generator().manual_seed(VALIDATION_NOISE_SEED)
         losses = []
@@ -75,7 +73,7 @@ def pretrain_mae(
         return {"total": sum(losses) / len(unseen)}
 
     record = fit(
-        model, FaceBatches(seen, augmentation, size, device), loss, training, directory, evaluate=evaluate,
+        model, FaceBatches(seen, augmentation, size, device), mae_loss, training, directory, evaluate=evaluate,
         groups=_groups(model, training), validation=unseen.fingerprint, device=device, progress=progress,
     )  # fmt: skip
     return model, record
@@ -92,28 +90,17 @@ def train_prior(
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> tuple[DAN | TimmPrior, TrainRecord]:
-    """The expression CNN on AffectNet's eight classes; the epoch with the best macro F1 is kept.
-
-    Loss: cross entropy, plus that of the auxiliary classifier if the config has one.
-    """
+    """The expression CNN on AffectNet's eight classes (loss: `prior_loss`); the epoch with the best macro F1 is kept."""
     refuse_shared_groups(corpus)
     torch.manual_seed(training.seed)
     model = build_prior(config)
     validation = corpus.split("validation")
 
-    def loss(model: DAN, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        known = batch.labels.expression, batch.labels.expression_valid
-        if not model.config.auxiliary:
-            return {"total": expression_loss(batch.share.together(model(batch.images)), *known)}
-        logits, auxiliary = map(batch.share.together, model.forward_with_auxiliary(batch.images))
-        parts = {"expression": expression_loss(logits, *known), "auxiliary": expression_loss(auxiliary, *known)}
-        return {"total": sum(parts.values()), **parts}
-
     def evaluate(model: DAN) -> dict[str, float]:
         return _numbers(lsd_score(predict_expressions(model, validation, size, device), validation.labels))
 
     record = fit(
-        model, FaceBatches(corpus.split("training"), augmentation, size, device), loss, training, directory,
+        model, FaceBatches(corpus.split("training"), augmentation, size, device), prior_loss, training, directory,
         evaluate=evaluate, monitor="expression_f1", validation=validation.fingerprint, device=device,
         progress=progress, groups=_groups(model, training),
     )  # fmt: skip
@@ -155,16 +142,13 @@ def train_emma(
     known = train.labels.to(device)
     weights = positive_weights(known.action_units, known.action_units_valid)
 
-    def loss(model: EMMA, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        prediction = model(batch.images).map(batch.share.together)
-        return multitask_loss(prediction, batch.labels, pos_weight=weights)
-
     def evaluate(model: EMMA) -> dict[str, float]:
         return _numbers(mtl_score(predict_corpus(model, validation, size, device), validation.labels))
 
     record = fit(
-        model, FaceBatches(train, augmentation, size, device), loss, training, directory, evaluate=evaluate,
-        monitor="p_mtl", groups=_groups(model, training), validation=validation.fingerprint, device=device,
+        model, FaceBatches(train, augmentation, size, device), partial(emma_loss, pos_weight=weights), training,
+        directory, evaluate=evaluate, monitor="p_mtl", groups=_groups(model, training),
+        validation=validation.fingerprint, device=device,
         progress=progress,
     )  # fmt: skip
     return model, record
@@ -216,19 +200,44 @@ def train_cotex(
     train, validation = corpus.split("training"), corpus.split("validation")
     size = config.vit.image_size
 
-    def loss(model: CoTEX, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        logits = batch.share.together(model(batch.images, generator, batch.share), dim=1)  # (views, N, C)
-        return cotex_loss(logits, batch.labels.expression, batch.labels.expression_valid, js_weight=config.js_weight)
-
     def evaluate(model: CoTEX) -> dict[str, float]:
         return _numbers(lsd_score(predict_corpus(model.predict, validation, size, device), validation.labels))
 
     record = fit(
-        model, FaceBatches(train, augmentation, size, device), loss, training, directory, evaluate=evaluate,
+        model, FaceBatches(train, augmentation, size, device), cotraining_loss, training, directory, evaluate=evaluate,
         monitor="expression_f1", groups=_groups(model, training), validation=validation.fingerprint, device=device,
         progress=progress,
     )  # fmt: skip
     return model, record
+
+
+# -- losses: (model, batch, generator) -> named scalars, as `training.fit` takes them ----------------------------------
+def mae_loss(model: MAE, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Reconstruction of the hidden patches."""
+    return {"total": batch.share.mean(model.training_loss(batch.images, generator=generator, share=batch.share))}
+
+
+def prior_loss(model: DAN, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Cross entropy, plus that of the auxiliary classifier if the config has one."""
+    known = batch.labels.expression, batch.labels.expression_valid
+    if not model.config.auxiliary:
+        return {"total": expression_loss(batch.share.together(model(batch.images)), *known)}
+    logits, auxiliary = map(batch.share.together, model.forward_with_auxiliary(batch.images))
+    parts = {"expression": expression_loss(logits, *known), "auxiliary": expression_loss(auxiliary, *known)}
+    return {"total": sum(parts.values()), **parts}
+
+
+def emma_loss(model: EMMA, batch: Batch, generator: torch.Generator, *, pos_weight: Tensor) -> dict[str, Tensor]:
+    """The three tasks' losses; pos_weight (12,) as in `losses.action_unit_loss`."""
+    prediction = model(batch.images).map(batch.share.together)
+    return multitask_loss(prediction, batch.labels, pos_weight=pos_weight)
+
+
+def cotraining_loss(model: CoTEX, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Cross entropy of the masked views and the divergence between them, weighted by the model's config."""
+    logits = batch.share.together(model(batch.images, generator, batch.share), dim=1)  # (views, N, C)
+    known = batch.labels.expression, batch.labels.expression_valid
+    return cotex_loss(logits, *known, js_weight=model.config.js_weight)
 
 
 def _groups(model: torch.nn.Module, training: TrainConfig) -> list[dict]:

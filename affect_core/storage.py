@@ -12,6 +12,9 @@ from pathlib import Path
 
 from affect_core.errors import AffectError
 
+_DISK_REFUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+_PROBE = 2**20
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -34,14 +37,39 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
-    except OSError as error:
+    except Exception as error:
+        refusal = _refusal(error, temporary)
         temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES):
-            raise AffectError(f"{path} cannot be written: {error.strerror}; an earlier file is intact.") from error
+        if refusal is not None:
+            raise AffectError(f"{path} cannot be written: {refusal}; an earlier file is intact.") from error
         raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _refusal(error: Exception, temporary: Path) -> str | None:
+    """Why the disk refuses to write, in the system's words; None if `error` has another cause.
+
+    torch and safetensors hide the system's error in errors of their own, so the disk is asked again.
+    """
+    if isinstance(error, AffectError):
+        return None
+    if not isinstance(error, OSError):
+        try:
+            with open(temporary, "ab") as file:
+                file.write(bytes(_PROBE))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as found:
+            error = found
+    return error.strerror if isinstance(error, OSError) and error.errno in _DISK_REFUSES else None
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed writers of `atomic_path` left directly in `folder`, where nobody else must be writing."""
+    for path in Path(folder).glob(".*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -82,6 +110,9 @@ def exclusive(lock: Path, what: str) -> Iterator[None]:
     with held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise AffectError(f"{what} is in use by another run; wait for it or choose another name.") from error
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks: nobody can be kept out
+                raise
         yield

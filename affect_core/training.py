@@ -24,6 +24,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
+from affect_core.bad_batch import BadBatch, RandomStates, name_and_settings, stop_training, what_is_not_finite
 from affect_core.checkpoints import load_weights, save_weights
 from affect_core.distributed import from_main, is_main, main_first, synchronised, world
 from affect_core.errors import AffectError
@@ -31,7 +32,7 @@ from affect_core.hardware import fastest_attention, has_bf16
 from affect_core.optim import scaled_lr, set_learning_rate, warmup_cosine
 from affect_core.progress import Progress, no_progress
 from affect_core.record import SCORING_MODULES, code_fingerprint, environment_record, fingerprint, weights_fingerprint
-from affect_core.storage import atomic_path, exclusive, read_json, write_json, write_text
+from affect_core.storage import atomic_path, exclusive, read_json, remove_unfinished, write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,10 @@ def fit(
     Several processes (see `distributed`) train together: `batch_size` is then that of all of them, so their number
     may change from one start to the next. The main one validates and writes.
 
-    Raises AffectError if the loss is not finite (the last checkpoint is kept), or if there is no whole batch.
+    A loss or a gradient that is not finite stops the training before it reaches the weights: the last checkpoint is
+    kept, and the batch in `bad_batch.pt` (see `replay`).
+
+    Raises AffectError for such a loss or gradient, if there is no whole batch, or if the disk refuses.
     """
     directory, device = Path(directory), torch.device(device)
     model.to(device)
@@ -143,6 +147,7 @@ def fit(
             if is_main():
                 held.enter_context(exclusive(directory.parent / f".{directory.name}.lock", str(directory)))
                 _set_aside(directory, inputs)
+                remove_unfinished(directory)
         record = _finished(directory, model)
         if record is None:
             loop = _Loop(model, data, loss, config, directory, groups, evaluate, monitor, device, inputs, origin)
@@ -166,6 +171,8 @@ def _finished(directory: Path, model: nn.Module) -> TrainRecord | None:
         return None
     record = read_json(directory / "record.json")
     load_weights(directory / "best.safetensors", model)
+    if is_main():
+        (directory / "resume.pt").unlink(missing_ok=True)  # left over if a process was killed at the very end
     return TrainRecord(directory, record["log"], record["best_epoch"], record["seconds"], reused=True)
 
 
@@ -221,7 +228,7 @@ class _Loop:
             bar.skip(self.step)
             while self.step < self.total_steps:
                 self._train_step()
-                self.seconds = earlier + time.monotonic() - started
+                self.seconds = max(self.seconds, earlier + time.monotonic() - started)
                 if self.step % self.steps_per_epoch == 0:
                     self._end_epoch()
                     self._save_resume()
@@ -247,6 +254,7 @@ class _Loop:
         micro_batches = np.array_split(rows, math.ceil(len(rows) / self.config.batch_size))
         for number, micro in enumerate(micro_batches, start=1):
             batch = self.data.batch(micro, generator)
+            random = RandomStates.now(generator)
             with self._gradients_stay(number < len(micro_batches)):
                 with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                     parts = self.loss_of_batch(batch, generator)
@@ -254,12 +262,15 @@ class _Loop:
             for name, value in parts.items():
                 self.sums[name] += float(value.detach()) / len(micro_batches)
             self.last_total = float(parts["total"].detach())
-            if not math.isfinite(self.last_total):
-                raise AffectError(
-                    f"The training loss of {self.directory.name} is {self.last_total} at step {self.step + 1} of "
-                    f"{self.total_steps}; the checkpoint before it is kept in {self.directory}. "
-                    'A lower base_learning_rate or precision = "fp32" may help.'
-                )
+            shared = self.world == 1 or number == len(micro_batches)  # else gradients are this process's own
+            fault = what_is_not_finite(self.last_total, self.parameters if shared else ())
+            if fault:
+                here = BadBatch(
+                    *fault, self.step, self.config.seed, micro.tolist(), {k: float(v.detach()) for k, v in parts.items()}, batch,
+                    self.model.state_dict(), type(self.model).__name__, self.model_config, *name_and_settings(self.loss),
+                    self.bf16, random,
+                )  # fmt: skip
+                stop_training(self.directory, here, self.total_steps)
         if self.config.clip_norm is not None:
             norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
             self.sums["gradient_norm"] += float(norm)

@@ -183,6 +183,7 @@ class StoreBuild:
         repairs = sum((Counter(chunk.repairs) for chunk in in_order), Counter())
         bad = [pair for chunk in in_order for pair in chunk.bad]
         record = {"content": content, "bad": bad, "repairs": dict(sorted(repairs.items()))}
+        self.path.unlink(missing_ok=True)  # an older store must not be read with the new record
         _write_atomically(self.path.with_suffix(".json"), json.dumps(record))
         os.replace(self.partial, self.path)
         self.journal.unlink()

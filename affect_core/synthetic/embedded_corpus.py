@@ -16,7 +16,7 @@ from pathlib import Path
 
 from affect_core.errors import AffectError
 from affect_core.progress import Progress, no_progress
-from affect_core.storage import exclusive, read_json, write_json
+from affect_core.storage import exclusive, read_json, remove_unfinished, write_json
 from affect_core.synthetic import renderer
 from affect_core.synthetic.corpus_config import EmbeddedCorpusConfig
 from affect_core.synthetic.job_pool import run_jobs
@@ -57,6 +57,8 @@ def write_embedded_corpus(
                 renderer.warm_up()  # compiles once here rather than once in every worker
             for job in run_jobs(partial(_write_job, root=root, config=config), remaining, workers=workers):
                 bar.update(job.images)
+        for folder in (root, *map(root.joinpath, WRITERS)):
+            remove_unfinished(folder)
         for name, jobs_of_one in jobs.items():
             if jobs_of_one:
                 WRITERS[name].write_annotations(staging.rows(jobs_of_one), config, root)
