@@ -30,7 +30,7 @@ from affect_core.mae import MAE
 from affect_core.metrics import lsd_score, mtl_score
 from affect_core.record import environment_record, fingerprint
 from affect_core.stages import pretrain_mae, train_cotex, train_emma
-from affect_core.storage import atomic_path, read_json, write_json
+from affect_core.storage import atomic_path, read_json, remove_unfinished, write_json
 from affect_core.workbook import Workbook, open_workbook, project_root
 
 
@@ -57,6 +57,7 @@ def train_cell(book: Workbook, cell: Cell, results: Path, images_seen: int | Non
                        ema_decay=None, batch_size=training.batch_size * setting.batch)  # fmt: skip
     key = fingerprint(config, training, subset.fingerprint, setting.start)
     path, folder = Path(results) / "cells" / f"{cell.name}.json", book.stage("evidence") / cell.name
+    remove_unfinished(path.parent, cell.name)
     if path.exists():
         record = read_json(path)
         if record["key"] != key:

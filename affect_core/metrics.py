@@ -188,7 +188,7 @@ def _refuse_not_finite(prediction: AffectPrediction) -> None:
             continue
         bad = (np.isnan(as_array(values)) | (as_array(values) == np.inf)).any(axis=1)
         if bad.any():
-            raise AffectError(f"{bad.sum()} of {len(bad)} predictions ({task}) are not finite numbers; no score of them.")
+            raise AffectError(f"{bad.sum()} of {len(bad)} predictions ({task}) are not finite: no score of them.")
 
 
 def _scores(valence: float, arousal: float, per_class: np.ndarray, per_unit: np.ndarray, accuracy: float) -> dict:

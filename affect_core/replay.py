@@ -24,7 +24,8 @@ from affect_core.errors import AffectError
 from affect_core.hardware import fastest_attention
 from affect_core.labels import AffectLabels
 
-LOSSES = {loss.__name__: loss for loss in (stages.mae_loss, stages.prior_loss, stages.emma_loss, stages.cotraining_loss)}
+_STAGES = (stages.mae_loss, stages.prior_loss, stages.emma_loss, stages.cotraining_loss)
+LOSSES = {loss.__name__: loss for loss in _STAGES}
 """The stages' losses by the names that `bad_batch.pt` knows them by."""
 
 
@@ -58,7 +59,8 @@ def load_bad_batch(path: str | Path) -> BadBatch:
 
 
 def replay(
-    path: str | Path, *, model: nn.Module | None = None, loss: Callable | None = None, device: torch.device | str = "cpu"
+    path: str | Path, *, model: nn.Module | None = None, loss: Callable | None = None,
+    device: torch.device | str = "cpu",
 ) -> Replay:
     """Play the batch in `path` (see `bad_batch`) with the weights and random numbers of the stopped step.
 
@@ -96,7 +98,8 @@ def replay(
         parts["total"].backward()
     not_finite = tuple(name for name, parameter in model.named_parameters()
                        if parameter.grad is not None and not parameter.grad.isfinite().all())  # fmt: skip
-    return Replay({name: float(value.detach()) for name, value in parts.items()}, first[0] if first else None, not_finite)
+    losses = {name: float(value.detach()) for name, value in parts.items()}
+    return Replay(losses, first[0] if first else None, not_finite)
 
 
 def _to(value: Any, device: torch.device | str) -> Any:

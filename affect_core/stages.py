@@ -90,7 +90,7 @@ def train_prior(
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> tuple[DAN | TimmPrior, TrainRecord]:
-    """The expression CNN on AffectNet's eight classes (loss: `prior_loss`); the epoch with the best macro F1 is kept."""
+    """The expression CNN on AffectNet's eight classes, with `prior_loss`; the epoch with the best macro F1 is kept."""
     refuse_shared_groups(corpus)
     torch.manual_seed(training.seed)
     model = build_prior(config)

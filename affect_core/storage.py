@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import tempfile
@@ -28,12 +29,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
-        os.chmod(name, 0o644)
     except OSError as error:
         raise AffectError(f"{path} cannot be written: {error.strerror}.") from error
     temporary = Path(name)
     try:
         yield temporary
+        os.chmod(temporary, 0o644)  # a writer may have put a private file of its own here, as safetensors does
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
@@ -66,9 +67,12 @@ def _refusal(error: Exception, temporary: Path) -> str | None:
     return error.strerror if isinstance(error, OSError) and error.errno in _DISK_REFUSES else None
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed writers of `atomic_path` left directly in `folder`, where nobody else must be writing."""
-    for path in Path(folder).glob(".*.tmp"):
+def remove_unfinished(folder: Path, name: str = "") -> None:
+    """Remove what killed writers of `atomic_path` left directly in `folder` of files whose name begins with `name`.
+
+    Nobody else must be writing such files there.
+    """
+    for path in Path(folder).glob(f".{glob.escape(name)}*.tmp"):
         path.unlink(missing_ok=True)
 
 

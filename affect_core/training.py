@@ -265,12 +265,12 @@ class _Loop:
             shared = self.world == 1 or number == len(micro_batches)  # else gradients are this process's own
             fault = what_is_not_finite(self.last_total, self.parameters if shared else ())
             if fault:
-                here = BadBatch(
-                    *fault, self.step, self.config.seed, micro.tolist(), {k: float(v.detach()) for k, v in parts.items()}, batch,
-                    self.model.state_dict(), type(self.model).__name__, self.model_config, *name_and_settings(self.loss),
-                    self.bf16, random,
-                )  # fmt: skip
-                stop_training(self.directory, here, self.total_steps)
+                losses = {name: float(value.detach()) for name, value in parts.items()}
+                model = self.model.state_dict(), type(self.model).__name__, self.model_config
+                where = self.step, self.config.seed, micro.tolist()
+                loss = name_and_settings(self.loss)
+                bad = BadBatch(*fault, *where, losses, batch, *model, *loss, self.bf16, random)
+                stop_training(self.directory, bad, self.total_steps)
         if self.config.clip_norm is not None:
             norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
             self.sums["gradient_norm"] += float(norm)

@@ -8,7 +8,6 @@ forked from a server that has imported and warmed everything but has no threads,
 import multiprocessing
 import os
 import signal
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -48,8 +47,36 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class TornWrite:
+    """Kill when half of the bytes of the `occurrence`-th `os.pwrite` are written (image stores are written with it)."""
+
+    occurrence: int
+
+    def arm(self):
+        pwrite, seen = os.pwrite, 0
+
+        def write_or_die(file, data, offset):
+            nonlocal seen
+            seen += 1
+            if seen < self.occurrence:
+                return pwrite(file, data, offset)
+            pwrite(file, data[: len(data) // 2], offset)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        os.pwrite = write_or_die
+
+
+@dataclass(frozen=True)
+class Suicide:
+    """The function itself sees to the kill."""
+
+    def arm(self):
+        pass
+
+
+@dataclass(frozen=True)
 class Clock:
-    """Kill from outside when the process has computed for `seconds` (of processor time, so that load changes nothing)."""
+    """Kill from outside when the process has computed for `seconds` of processor time (other load changes nothing)."""
 
     seconds: float
 
@@ -68,9 +95,9 @@ class Forks:
         assert exitcode == 0, f"{function.__name__}{arguments} ended with {exitcode}"
         return seconds
 
-    def kill(self, moment: Fault | Clock, function, *arguments) -> None:
+    def kill(self, moment: Fault | TornWrite | Suicide | Clock, function, *arguments) -> None:
         """Run until the moment, at which the process is killed. Raises AssertionError if it ended in another way."""
-        self.pipe.send((moment if isinstance(moment, Fault) else None, function, arguments))
+        self.pipe.send((None if isinstance(moment, Clock) else moment, function, arguments))
         pid = self.pipe.recv()
         if isinstance(moment, Clock):
             while not self.pipe.poll(0.004):
@@ -107,6 +134,14 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process is there and no zombie (Linux)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def _serve(pipe) -> None:
     _warm_up()
     context = multiprocessing.get_context("fork")
@@ -133,6 +168,9 @@ def _warm_up() -> None:
     import torch
 
     torch.set_num_threads(1)
+    import nbconvert  # noqa: F401
+    import papermill  # noqa: F401
+
     from affect_core.augment import Augmentation, augment
     from affect_core.evidence import environment_record
     from affect_core.synthetic import renderer

@@ -5,38 +5,39 @@ see `killing`. After each, what lies in the folder is read: a file is whole or n
 """
 
 import json
-import re
 import shutil
+import time
 import zipfile
 from importlib import resources
-from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from killing import MOMENTS, Clock, Fault, forks
+from killing import MOMENTS, Clock, Fault, Suicide, TornWrite, forks, is_running
 from safetensors.torch import load_file
+from test_runner import write_notebook
 
 from affect_core.experiments import Cell, Setting
 from affect_core.storage import read_json
+from affect_core.synthetic.embedded_corpus import EmbeddedCorpusConfig
 
 STAGES = {"mae": "pretrain_mae", "prior": "train_prior", "emma": "train_emma", "cotex": "train_cotex"}
 CELL = Cell(Setting("cotex", start="random", labels=0.5, changes=(("views", 2), ("mask_ratio", 0.5))), 0)
 CELL_IMAGES = 180
-EPOCHS = 6
 CLOCKS = 4
-
-BEFORE_TRAINING = ["state.json", "config.json"]
-IN_TRAINING = ["resume.pt", "best.safetensors", "log.jsonl", "resume.pt"]
-AT_THE_END = ["last.safetensors", "record.json"]
+SMALL_CORPUS = EmbeddedCorpusConfig(
+    seed=3, size=16, abaw4_training_videos=1, abaw4_validation_videos=0, frames_per_video=2, affectnet_training=2,
+    affectnet_validation=0, lsd_training=0, lsd_validation=0, faces=8,
+)  # fmt: skip
 
 
 def kills_of(stage, seconds):
     """The moments at which a stage is killed, in the order of its life; `seconds` of processor time for all of it."""
     rng = np.random.default_rng(sum(stage.encode()))
 
-    def inside(file):
-        return Fault(file, str(rng.choice(MOMENTS)), int(rng.integers(1, 3)) if file == "resume.pt" else 1, rng.random())
+    def inside(file, occurrence=1):
+        return Fault(file, str(rng.choice(MOMENTS)), occurrence, rng.random())
 
     def around(file):
         return [Fault(file, str(moment), share=rng.random()) for moment in rng.permutation(MOMENTS[:2])] + [
@@ -44,11 +45,36 @@ def kills_of(stage, seconds):
         ]
 
     # around a file: the last moment is "renamed", after which it is not written again in the same epoch
-    start = [inside(file) for file in BEFORE_TRAINING]
-    middle = [*around("resume.pt"), *around("best.safetensors"), *around("log.jsonl"), inside("resume.pt")]
-    clocks = [Clock(rng.uniform(0.02, 0.15) * seconds) for _ in range(CLOCKS)]
-    end = [kill for file in AT_THE_END for kill in around(file)]
-    return [*start, *middle, *clocks, *end]
+    start = [inside("state.json"), inside("config.json")]
+    middle = [*around("resume.pt"), *around("best.safetensors"), *around("log.jsonl"), inside("resume.pt", 2)]
+    clocks = [Clock(rng.uniform(0.02, 0.12) * seconds) for _ in range(CLOCKS)]
+    return [*start, *middle, *clocks, *around("last.safetensors"), *around("record.json")]
+
+
+def kills_of_cell(seconds):
+    clocks = [Clock(0.1 * seconds), Clock(0.2 * seconds)]
+    inside = [Fault("resume.pt", "half"), Fault("best.safetensors", "whole"), *clocks]
+    stored = [Fault(f"{CELL.name}.{kind}", moment) for kind in ("npz", "json") for moment in MOMENTS]
+    return [*inside, *stored]
+
+
+def kills_of_rendering(seconds):
+    rng = np.random.default_rng(5)
+    pictures = [Fault("config.json", "half"), *(Fault("*.jpg", moment, 2, rng.random()) for moment in MOMENTS)]
+    jobs = [Fault("*-*-*.json", moment) for moment in MOMENTS]
+    clocks = [Clock(rng.uniform(0.05, 0.3) * seconds) for _ in range(3)]
+    labels = [Fault("ground_truth.csv", "half"), Fault("training_set_annotations.txt", "whole")]
+    return [*pictures, *jobs, *clocks, *labels, *(Fault("complete.json", moment) for moment in MOMENTS)]
+
+
+KILLS_OF_STORE = [
+    Fault("*.chunks", "half"), Fault("*.chunks", "renamed"), TornWrite(1), TornWrite(2), TornWrite(2),
+    *(Fault("*.json", moment) for moment in MOMENTS), Fault("*.npy", "whole"),
+]  # fmt: skip
+KILLS_OF_NOTEBOOK = [
+    Fault("00_first.html", "half"), Fault("00_first.json", "half"), Fault("00_first.json", "whole"),
+    Fault("index.html", "half"),
+]  # fmt: skip
 
 
 def run_stage(stage, profile, run_dir):
@@ -60,10 +86,6 @@ def run_stage(stage, profile, run_dir):
         train_cell(book, CELL, run_dir / "results", CELL_IMAGES)
     else:
         getattr(book, STAGES[stage])()
-
-
-def folder_of(stage, run_dir):
-    return run_dir / "evidence" / CELL.name if stage == "cell" else run_dir / stage
 
 
 def read_everything(folder):
@@ -113,10 +135,12 @@ def processes(data_dir):
 def profile(tmp_path_factory):
     """The smoke profile with small models that save themselves after every step."""
     text = (resources.files("affect_core.profiles") / "smoke.toml").read_text()
-    changes = {"epochs": f"{EPOCHS}\ncheckpoint_seconds = 0.0", "width": "24", "depth": "1", "heads": "2",
-               "image_size": "16", "decoder_width": "16", "decoder_heads": "2"}  # fmt: skip
-    for name, value in changes.items():
-        text = re.sub(rf"(?m)^{name} = .*", f"{name} = {value}", text)
+    changes = {
+        "epochs = 2": "epochs = 4\ncheckpoint_seconds = 0.0", "width = 48": "width = 24", "depth = 2": "depth = 1",
+        "heads = 3": "heads = 2", "image_size = 32": "image_size = 16", "width = 8": "width = 4",
+    }  # fmt: skip
+    for old, new in changes.items():
+        text = text.replace(f"\n{old}", f"\n{new}")
     path = tmp_path_factory.mktemp("profile") / "smoke.toml"
     path.write_text(text)
     return str(path)
@@ -131,6 +155,12 @@ def whole(smoke_book, profile, processes, tmp_path_factory):
     return folder, {stage: processes.run(run_stage, stage, profile, folder) for stage in (*STAGES, "cell")}
 
 
+def report(record_property, part, kills, treatment):
+    clocks = sum(isinstance(kill, Clock) for kill in kills)
+    case = f"killed {len(kills)} times: {len(kills) - clocks} in or around a write, {clocks} at a random moment"
+    record_property("reliability", {"part": part, "case": case, "treatment": treatment})
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_killed_training_ends_with_the_same_bytes(stage, whole, profile, processes, tmp_path, record_property):
@@ -141,12 +171,132 @@ def test_a_killed_training_ends_with_the_same_bytes(stage, whole, profile, proce
     kills = kills_of(stage, seconds[stage])
     for kill in kills:
         processes.kill(kill, run_stage, stage, profile, run_dir)
-        read_everything(run_dir)
+        read_everything(run_dir / stage)
     processes.run(run_stage, stage, profile, run_dir)
     assert result(run_dir / stage) == result(reference / stage)
-    clocks = sum(isinstance(kill, Clock) for kill in kills)
-    record_property("reliability", {
-        "part": f"training, {stage}",
-        "case": f"killed {len(kills)} times: {len(kills) - clocks} inside or around writes, {clocks} at random moments",
-        "treatment": "each start goes on; the end has the same weights, log and record, bit for bit",
-    })  # fmt: skip
+    report(record_property, f"training, {stage}", kills, "each start goes on; weights, log and record are the same")
+
+
+@pytest.mark.slow
+def test_a_killed_ablation_cell_ends_with_the_same_bytes(whole, profile, processes, tmp_path, record_property):
+    reference, seconds = whole
+    kills = kills_of_cell(seconds["cell"])
+    for kill in kills:
+        processes.kill(kill, run_stage, "cell", profile, tmp_path)
+        read_everything(tmp_path)
+    processes.run(run_stage, "cell", profile, tmp_path)
+    assert result(tmp_path / "results") == result(reference / "results")
+    assert not (tmp_path / "evidence" / CELL.name).exists(), "weights of a finished cell"
+    report(record_property, "ablation cells", kills, "each start goes on; same answers and record, bit for bit")
+
+
+# -- data --------------------------------------------------------------------------------------------------------------
+def render(root):
+    from affect_core.synthetic.embedded_corpus import write_embedded_corpus
+    from affect_core.synthetic.writers import staging
+
+    staging.STILLS_PER_JOB = 2
+    write_embedded_corpus(root, SMALL_CORPUS, workers=1)
+
+
+def decode(root, store_dir):
+    from affect_core.corpora import open_corpus, store_building
+
+    store_building._CHUNK_ROWS = 2
+    open_corpus(root, "faces", size=16, store_dir=store_dir, workers=1)
+
+
+@pytest.fixture(scope="module")
+def rendered(processes, tmp_path_factory):
+    root = tmp_path_factory.mktemp("rendered") / "corpus"
+    return root, processes.run(render, root)
+
+
+@pytest.mark.slow
+def test_a_killed_rendering_ends_with_the_same_bytes(rendered, processes, tmp_path, record_property):
+    root, seconds = rendered
+    kills = kills_of_rendering(seconds)
+    for kill in kills:
+        processes.kill(kill, render, tmp_path / "corpus")
+        assert all(cv2.imread(str(path)) is not None for path in (tmp_path / "corpus").rglob("*.jpg"))
+    processes.run(render, tmp_path / "corpus")
+    assert result(tmp_path / "corpus") == result(root)
+    report(record_property, "rendering the embedded corpus", kills, "each start goes on; the same files, byte for byte")
+
+
+@pytest.mark.slow
+def test_a_killed_store_building_ends_with_the_same_bytes(rendered, processes, tmp_path, record_property):
+    root, _ = rendered
+    processes.run(decode, root, tmp_path / "whole")
+    for kill in KILLS_OF_STORE:
+        processes.kill(kill, decode, root, tmp_path / "killed")
+    processes.run(decode, root, tmp_path / "killed")
+    assert result(tmp_path / "killed") == result(tmp_path / "whole")
+    report(record_property, "image stores", KILLS_OF_STORE, "each start goes on; the same store, byte for byte")
+
+
+# -- notebooks ---------------------------------------------------------------------------------------------------------
+CODE = """
+import os, signal, time
+from pathlib import Path
+Path(run_dir, "kernel").write_text(str(os.getpid()))
+order = Path(run_dir, "order")
+if order.exists():
+    victim = {"kernel": os.getpid(), "runner": os.getppid()}[order.read_text()]
+    order.unlink()
+    os.kill(victim, signal.SIGKILL)
+    time.sleep(60)
+Path(run_dir, "value").write_text("41")
+6 * 7
+"""
+
+
+def run_notebook(folder, order=None, expected=None):
+    from affect_core import runner
+    from affect_core.errors import AffectError
+
+    runner.NEEDS = {"00_first": ()}
+    run_dir = folder / "run"
+    run_dir.mkdir(exist_ok=True)
+    if order:
+        (run_dir / "order").write_text(order)
+    parameters = {"profile": "smoke", "corpus_root": "", "run_dir": str(run_dir), "seed": 0}
+    try:
+        runner.run_workbook(folder / "nb", run_dir, parameters)
+    except AffectError as error:
+        assert expected and expected in str(error), error
+    else:
+        assert not expected
+
+
+def outputs(folder):
+    cells = read_json(folder / "run" / "notebooks" / "00_first.ipynb")["cells"]
+    return [output["data"] for cell in cells if cell["cell_type"] == "code" for output in cell["outputs"]]
+
+
+@pytest.mark.slow
+def test_a_killed_notebook_execution_is_done_again(processes, tmp_path, record_property):
+    write_notebook(tmp_path / "nb" / "00_first.ipynb", CODE)
+    run_dir = tmp_path / "run"
+    processes.run(run_notebook, tmp_path, "kernel", "its kernel died")
+    processes.kill(Suicide(), run_notebook, tmp_path, "runner")
+    kernel, deadline = int((run_dir / "kernel").read_text()), time.monotonic() + 60
+    while is_running(kernel) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_running(kernel), "a kernel outlives its killed runner"
+    for kill in KILLS_OF_NOTEBOOK:
+        processes.kill(kill, run_notebook, tmp_path)
+        assert not list((run_dir / "notebooks").glob("[!.]*.json")) or kill.file == "index.html"
+    processes.run(run_notebook, tmp_path)
+    assert outputs(tmp_path) == [{"text/plain": ["42"]}] and (run_dir / "value").read_text() == "41"
+    assert "42" in (run_dir / "notebooks" / "00_first.html").read_text() and (run_dir / "index.html").exists()
+    assert not list(run_dir.rglob("*.tmp"))
+    kills = [Suicide(), Suicide(), *KILLS_OF_NOTEBOOK]  # the kernel, the runner
+    report(record_property, "notebooks", kills, "a dead kernel is said in a sentence; the notebook is executed again")
+
+
+def test_there_are_more_than_a_hundred_kills():
+    trainings = [kill for stage in STAGES for kill in kills_of(stage, 1)]
+    others = [*kills_of_cell(1), *kills_of_rendering(1), *KILLS_OF_STORE, *KILLS_OF_NOTEBOOK]
+    assert len(trainings) + len(others) >= 100
+    assert sum(isinstance(kill, Clock) for kill in trainings + others) >= 20

@@ -185,8 +185,8 @@ class StoreBuild:
         record = {"content": content, "bad": bad, "repairs": dict(sorted(repairs.items()))}
         self.path.unlink(missing_ok=True)  # an older store must not be read with the new record
         _write_atomically(self.path.with_suffix(".json"), json.dumps(record))
+        self.journal.unlink()  # killed here: everything is decoded again, but nothing is left behind
         os.replace(self.partial, self.path)
-        self.journal.unlink()
 
     def _rows_of(self, chunks) -> int:
         return sum(min(self.chunk_rows, self.n - index * self.chunk_rows) for index in chunks)
