@@ -73,10 +73,6 @@ def replay(
             raise AffectError(f"{path} was made with the loss {bad.loss_name}: replay(path, model=..., loss=...).")
         function, settings = LOSSES[bad.loss_name], _to(bad.loss_settings, device)
         loss = lambda *inputs: function(*inputs, **settings)  # noqa: E731
-    if model is None:
-        model = model_from_record({"model": bad.model_name, "config": bad.model_config}, str(path))
-    model.load_state_dict(bad.weights)
-    model.to(device).train().zero_grad()
     generator = torch.Generator(device)
     first: list[str] = []
 
@@ -89,6 +85,10 @@ def replay(
 
     with ExitStack() as held:
         held.enter_context(torch.random.fork_rng([generator.device] if generator.device.type == "cuda" else []))
+        if model is None:
+            model = model_from_record({"model": bad.model_name, "config": bad.model_config}, str(path))
+        model.load_state_dict(bad.weights)
+        model.to(device).train().zero_grad()
         held.enter_context(fastest_attention(model, generator.device, bad.bf16))
         for name, module in model.named_modules():
             held.callback(module.register_forward_hook(note(name)).remove)

@@ -25,7 +25,7 @@ def test_a_row_by_hand():
     units[0, ACTION_UNITS.index(12)] = np.log(3)
     said = AffectPrediction(logits, units, np.float32([[1.25, -0.5]]), vocabulary=LSD_EXPRESSIONS)
     row = prediction_table(said, ["a.jpg"], thresholds=[0.5] * 6 + [0.7] + [0.5] * 5).iloc[0]
-    assert (row["image"], row["valence"], row["arousal"], row["expression"]) == ("a.jpg", 1.25, -0.5, "happiness")
+    assert (row["image"], row["valence"], row["arousal"], row["expression"]) == ("a.jpg", 1.0, -0.5, "happiness")
     assert row["probability_happiness"] == pytest.approx(0.4)
     assert row["probability_AU12"] == pytest.approx(0.75) and row["active_AU12"] and not row["active_AU1"]
 

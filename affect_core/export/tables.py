@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from affect_core.errors import AffectError
-from affect_core.labels import ACTION_UNITS, AffectPrediction
+from affect_core.labels import ACTION_UNITS, VALENCE_RANGE, AffectPrediction
 from affect_core.metrics import probabilities
 from affect_core.storage import atomic_path
 
@@ -22,7 +22,7 @@ def prediction_table(
     """One row an image, in the order given, with the columns of the tasks that the prediction has:
 
     image                       its name
-    valence, arousal            float32, as predicted: not clipped to [-1, 1]
+    valence, arousal            float32, clipped to [-1, 1]: what the scales mean, which the model's head does not know
     expression                  name of the most probable one
     probability_<expression>    float32 in [0, 1], softmax of the logits
     probability_AU<unit>        float32 in [0, 1], sigmoid of the logit
@@ -34,7 +34,8 @@ def prediction_table(
     prediction = rows_of_images(prediction, images)
     columns: dict[str, object] = {"image": list(images)}
     if prediction.valence_arousal is not None:
-        columns |= dict(zip(("valence", "arousal"), prediction.valence_arousal.T, strict=True))
+        within = prediction.valence_arousal.clip(*VALENCE_RANGE)
+        columns |= dict(zip(("valence", "arousal"), within.T, strict=True))
     if prediction.expression_logits is not None:
         shares = softmax(prediction.expression_logits.astype(np.float64), axis=1).astype(np.float32)
         best = prediction.expression_logits.argmax(axis=1)
