@@ -5,6 +5,7 @@ see `killing`. After each, what lies in the folder is read: a file is whole or n
 """
 
 import json
+import os
 import shutil
 import time
 import zipfile
@@ -18,6 +19,7 @@ from killing import MOMENTS, Clock, Fault, Suicide, TornWrite, forks, is_running
 from safetensors.torch import load_file
 from test_runner import write_notebook
 
+from affect_core.corpora import open_corpus
 from affect_core.experiments import Cell, Setting
 from affect_core.storage import read_json
 from affect_core.synthetic.embedded_corpus import EmbeddedCorpusConfig
@@ -199,11 +201,11 @@ def render(root):
     write_embedded_corpus(root, SMALL_CORPUS, workers=1)
 
 
-def decode(root, store_dir):
-    from affect_core.corpora import open_corpus, store_building
+def decode(root, store_dir, on_bad_rows="refuse"):
+    from affect_core.corpora import store_building
 
     store_building._CHUNK_ROWS = 2
-    open_corpus(root, "faces", size=16, store_dir=store_dir, workers=1)
+    open_corpus(root, "faces", size=16, store_dir=store_dir, workers=1, on_bad_rows=on_bad_rows)
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +235,23 @@ def test_a_killed_store_building_ends_with_the_same_bytes(rendered, processes, t
     processes.run(decode, root, tmp_path / "killed")
     assert result(tmp_path / "killed") == result(tmp_path / "whole")
     report(record_property, "image stores", KILLS_OF_STORE, "each start goes on; the same store, byte for byte")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [Fault("*.json", moment) for moment in MOMENTS] + [Fault("*.npy", "whole")])
+def test_pixels_of_an_older_store_are_never_read_with_a_newer_record(kill, rendered, processes, tmp_path):
+    """An image that was bad has become good again, and the rebuilding is killed."""
+    shutil.copytree(rendered[0], tmp_path / "corpus")
+    victim = sorted((tmp_path / "corpus" / "faces").rglob("*.jpg"))[3]
+    good, times = victim.read_bytes(), victim.stat()
+    for content in (good[:12] + bytes(len(good) - 12), good):
+        victim.write_bytes(content)
+        os.utime(victim, ns=(times.st_atime_ns, times.st_mtime_ns))
+        if content != good:
+            processes.run(decode, tmp_path / "corpus", tmp_path / "store", "skip")
+    processes.kill(kill, decode, tmp_path / "corpus", tmp_path / "store")
+    faces = open_corpus(tmp_path / "corpus", "faces", size=16, store_dir=tmp_path / "store", workers=1)
+    assert faces.images[3].any(), "the black picture of the bad image"
 
 
 # -- notebooks ---------------------------------------------------------------------------------------------------------
