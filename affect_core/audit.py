@@ -78,11 +78,12 @@ class CorpusAudit:
             _bullets(self.comparison, len(self.comparison))
             or "No published counts of a corpus of this name are kept here.",
             "## Expressions",
-            _table(counts.loc["expression"]),
+            _table(counts.loc["expression"]) if corpus.labels.expression_valid.any() else "None is annotated.",
             "## Action units (active / annotated)",
-            _table(self._action_units()),
+            _table(self._action_units()) if corpus.labels.action_units_valid.any() else "None is annotated.",
             "## Valence and arousal",
-            _table(pd.concat({task: counts.loc[task] for task in ("valence", "arousal")})),
+            _table(pd.concat({task: counts.loc[task] for task in ("valence", "arousal")}))
+            if corpus.labels.valence_arousal_valid.any() else "Neither is annotated.",
             f"## Near-duplicates across splits (at most {self.threshold} of {BITS} bits of a perceptual hash differ)",
             self._duplicates_in_words(),
             "## Groups (videos, people) in two splits",

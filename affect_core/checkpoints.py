@@ -82,8 +82,10 @@ def load_model(path: str | Path) -> nn.Module:
     return model_from_record(_record(notes, path), str(path), tensors)
 
 
-def model_from_record(record: dict[str, Any], source: str, tensors: dict[str, Tensor]) -> nn.Module:
+def model_from_record(record: dict[str, Any], source: str, tensors: dict[str, Tensor] | None = None) -> nn.Module:
     """The model of the class and config in a record of `read_metadata`, in eval mode, with `tensors` as its weights.
+
+    Without tensors the weights are random, and nothing limits what a config may ask for.
 
     Raises AffectError, naming `source`, for another class, for fields that its config does not have, of another type or
     that make no model, and if the tensors do not fit.
@@ -92,6 +94,8 @@ def model_from_record(record: dict[str, Any], source: str, tensors: dict[str, Te
     if record["model"] not in configs:
         raise AffectError(f"{source} holds a {record['model']}; load_model knows {', '.join(configs)}")
     config = config_from_dict(configs[record["model"]], record["config"], source)
+    if tensors is None:
+        return build_model(record["model"], config)
     return build_for(lambda: build_model(record["model"], config), tensors, source)
 
 

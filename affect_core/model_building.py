@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -38,7 +39,8 @@ class _WithoutMemory(TorchFunctionMode):
 def build_for(build: Callable[[], nn.Module], tensors: dict[str, Tensor], source: str) -> nn.Module:
     """`build()` with `tensors` as its weights; raises AffectError, before memory is taken, if they do not fit."""
     try:
-        with _WithoutMemory(limit=8 * len(tensors) + 200):
+        with _WithoutMemory(limit=8 * len(tensors) + 200), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of layers without width; they do not fit
             skeleton = build()
         check_fit(skeleton, tensors, source)
         model = build()

@@ -87,7 +87,7 @@ def replay(
         held.enter_context(torch.random.fork_rng([generator.device] if generator.device.type == "cuda" else []))
         if model is None:
             model = model_from_record({"model": bad.model_name, "config": bad.model_config}, str(path))
-        model.load_state_dict(bad.weights)
+        model.load_state_dict(bad.weights)  # NaN in statistics included: they may be what stopped it
         model.to(device).train().zero_grad()
         held.enter_context(fastest_attention(model, generator.device, bad.bf16))
         for name, module in model.named_modules():

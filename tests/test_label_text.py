@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from affect_core.corpora import label_text
-from affect_core.corpora.label_text import is_number, read_label_text, read_text
+from affect_core.corpora.label_text import is_number, read_label_text
 from affect_core.corpora.problems import BadRowsError, ProblemLog
+from affect_core.corpora.text_lines import read_lines
 
 FIELDS = ("image", "word", "x", "y")
 
@@ -94,11 +95,11 @@ def test_only_bad_rows_are_no_missing_file(tmp_path):
 
 def test_files_that_cannot_be_read_are_told_in_words(tmp_path):
     log = ProblemLog("list")
-    assert read_text(tmp_path / "gone.txt", log) is None
-    assert read_text(tmp_path, log) is None
-    assert read_text(written(tmp_path, "a\nb\nc\xff".encode("latin-1")), log) is None
+    assert list(read_lines(tmp_path / "gone.txt", log)) == []
+    assert list(read_lines(tmp_path, log)) == []
+    assert list(read_lines(written(tmp_path, "a\nb\nc\xff".encode("latin-1")), log)) == []
     assert [problem.reason for problem in log.problems] == [
-        "not found; see data/README.md, section Corpora", "cannot be read (Is a directory)",
+        "not found; see data/README.md, section Corpora", "cannot be read (it is no regular file)",
         "is not UTF-8 text (line 3)"]  # fmt: skip
     assert {problem.rows for problem in log.problems} == {0}
     text, _ = read(tmp_path / "gone.txt", log=log)

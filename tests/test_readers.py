@@ -176,13 +176,14 @@ def test_affectnet_2021_hands_over_every_column(tmp_path):
                                                                 "affectnet/val_set/images/7.jpg"]  # fmt: skip
     assert listing.split.tolist() == ["training", "training", "validation"]
     assert listing.line.tolist() == [0, 0, 0] and listing.keep.all() and listing.boxes is None
-    assert [name.rpartition("/")[2] for name in listing.source] == ["1_exp.npy", "2_exp.npy", "7_exp.npy"]
+    assert [name.rpartition("/")[2] for name in listing.source] == ["1_{exp,val,aro}.npy", "2_{exp,val,aro}.npy",
+                                                                       "7_{exp,val,aro}.npy"]  # fmt: skip
     assert listing.sizes.tolist() == [3, 4, 3]
     assert listing.labels.expression.tolist() == [3, 0, 6]
     assert listing.labels.expression_valid.tolist() == [True, False, True]
     assert listing.labels.valence_arousal.tolist() == [[0.5, 0], [0, 0], [0.25, -1]]
     assert listing.labels.valence_arousal_valid.tolist() == [[True, False], [False, False], [True, True]]
-    assert problems == [("5_exp.npy", None, f"image {train}/5.jpg not found", 1)]
+    assert problems == [("5_{exp,val,aro}.npy", None, f"image {train}/5.jpg not found", 1)]
     assert listing.notes == (
         "1 training rows have an expression code above 7: no expression, masked",
         "2 training rows have -2 for valence or arousal: masked",
@@ -195,7 +196,7 @@ def test_affectnet_2021_says_what_is_wrong_once(tmp_path):
     affectnet_2021(tmp_path, {"7": (6, 0, 0)}, ["7.jpg"], "val_set")
     listing, problems = skipping(read_affectnet, tmp_path, "affectnet")
     files, reasons = zip(*((file, reason) for file, _, reason, _ in problems), strict=True)
-    assert files == ("1_exp.npy", "2_exp.npy", "3_exp.npy")
+    assert files == ("1_{exp,val,aro}.npy", "2_{exp,val,aro}.npy", "3_{exp,val,aro}.npy")
     assert reasons[0].endswith("1_val.npy not found") and "nan" not in reasons[0]
     assert reasons[1].startswith("expression is -1, neither")
     images = "affectnet/train_set/images"
