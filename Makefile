@@ -59,7 +59,7 @@ docs: setup
 	@$(BIN)/python -m affect_core.lesson_pages "runs/$(NAME)"
 
 mutants: setup
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tests/mutation.py --sample 40 --seed 1
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tests/mutation.py --sample 100 --seed 1
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .coverage* htmlcov
