@@ -30,6 +30,7 @@ class EmbeddedCorpusConfig:
     affectnet_*, lsd_*       stills, each of a person of its own
     faces                    unlabelled stills
     annotator_noise          standard deviation added to valence and arousal labels (0: exact)
+    resting                  strength in [0, 1] of what faces show at rest, see `resting` (0: all rest alike)
 
     A corpus whose counts are all 0 is not written. Raises AffectError for values out of range.
     """
@@ -46,13 +47,14 @@ class EmbeddedCorpusConfig:
     lsd_validation: int = 1000
     faces: int = 6000
     annotator_noise: float = ANNOTATOR_NOISE
+    resting: float = 0.0
 
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name == "annotator_noise":
+            if field.name in ("annotator_noise", "resting"):
                 if not 0 <= value <= 1:
-                    raise AffectError(f"annotator_noise must lie between 0 and 1, not {value}.")
+                    raise AffectError(f"{field.name} must lie between 0 and 1, not {value}.")
                 continue
             lowest = 1 if field.name in ("frames_per_video", "frame_step") else 0
             if not isinstance(value, (int, np.integer)) or value < lowest:
@@ -72,7 +74,10 @@ class EmbeddedCorpusConfig:
 
     def record(self) -> dict:
         """The settings and the version of the generator, as plain JSON values."""
-        return {"version": CORPUS_VERSION, **asdict(self)}
+        record = {"version": CORPUS_VERSION, **asdict(self)}
+        if not self.resting:
+            del record["resting"]  # corpora of before it existed are the same
+        return record
 
     def seed_of(self, corpus: str, split: str, index: int) -> np.random.SeedSequence:
         """The seed of one video or still: it depends on nothing but its arguments, so workers may take any share."""

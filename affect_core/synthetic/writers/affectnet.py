@@ -45,6 +45,7 @@ def write_job(job: Job, config: EmbeddedCorpusConfig, staging: Staging) -> list[
         picture, row = draw_still(
             config.seed_of("affectnet", job.split, index), image=image, split=job.split, expression=expressions[index],
             population="affectnet", style="wild", size=config.size, annotator_noise=config.annotator_noise,
+            resting=config.resting,
         )  # fmt: skip
         staging.save_image(f"affectnet/{image}", picture)
         annotations = {

@@ -36,7 +36,7 @@ def write_job(job: Job, config: EmbeddedCorpusConfig, staging: Staging) -> list[
         image = f"{index // 1000:03d}/{index:06d}.jpg"
         picture, row = draw_still(
             seed, image=image, split=job.split, expression=expressions[index], population="faces", style=style,
-            size=config.size, annotator_noise=config.annotator_noise,
+            size=config.size, annotator_noise=config.annotator_noise, resting=config.resting,
         )  # fmt: skip
         staging.save_image(f"faces/{image}", picture)
         rows.append(row)

@@ -52,7 +52,7 @@ def write_job(job: Job, config: EmbeddedCorpusConfig, staging: Staging) -> list[
         picture, row = draw_still(
             config.seed_of("lsd", job.split, index), image=image, split=job.split, expression=expressions[index],
             population=POPULATIONS[job.split], style=STYLES[job.split], size=config.size,
-            annotator_noise=config.annotator_noise, faintest=FAINTEST_HERE,
+            annotator_noise=config.annotator_noise, resting=config.resting, faintest=FAINTEST_HERE,
         )  # fmt: skip
         staging.save_image(f"lsd/{image}", picture)
         rows.append(row)

@@ -31,6 +31,7 @@ from affect_core.synthetic.circumplex import annotate, valence_arousal
 from affect_core.synthetic.dynamics import BLINK, PERFORMED_ACTION_UNITS
 from affect_core.synthetic.expressions import FAINTEST, draw_display, draw_intensity
 from affect_core.synthetic.facs_coding import code_action_units
+from affect_core.synthetic.resting import over_resting_face, sample_resting_face
 
 EYES_CLOSED = 43
 
@@ -64,19 +65,22 @@ def describe(
 
 def draw_still(
     seed: np.random.SeedSequence, *, image: str, split: str, expression: str, population: str, style: str, size: int,
-    annotator_noise: float, faintest: float = FAINTEST,
+    annotator_noise: float, faintest: float = FAINTEST, resting: float = 0.0,
 ) -> tuple[np.ndarray, dict]:  # fmt: skip
     """A new person with a new display in a new scene: uint8 (size, size, 3) RGB, and its row.
 
-    faintest is the lowest intensity of a display other than neutral. Beside the ground truth the row has
-    `valence_label` and `arousal_label`, as an annotator would note them. Person, scene, display, camera and annotator
-    have random streams of their own.
+    faintest is the lowest intensity of a display other than neutral; resting is the strength of what the person's face
+    shows at rest (`resting`). Beside the ground truth the row has
+    `valence_label` and `arousal_label`, as an annotator would note them. Person, scene, display, camera, annotator
+    and resting face have random streams of their own.
     """
-    person_rng, scene_rng, display_rng, camera_rng, annotator_rng = map(np.random.default_rng, seed.spawn(5))
+    person_rng, scene_rng, display_rng, camera_rng, annotator_rng, resting_rng = map(
+        np.random.default_rng, seed.spawn(6)
+    )  # fmt: skip
     person = people.sample_person(person_rng, population)
     view = scene.sample_scene(scene_rng, style)
     display = draw_display(display_rng, expression, max(faintest, draw_intensity(display_rng)))
-    moved = as_rendered(display.action_units)
+    moved = over_resting_face(as_rendered(display.action_units), sample_resting_face(resting_rng, resting))
     picture = renderer.render(person, moved, view, size=size, asymmetry=display.asymmetry)
     felt = valence_arousal(display.action_units, display.asymmetry)
     row = describe(image, split, person, view, style, expression, display.intensity, felt, display.action_units)
