@@ -33,7 +33,7 @@ from affect_core.synthetic.annotation_gaps import annotated_rows, leave_none_emp
 from affect_core.synthetic.circumplex import annotate
 from affect_core.synthetic.corpus_config import EmbeddedCorpusConfig
 from affect_core.synthetic.dynamics import perform
-from affect_core.synthetic.resting import over_resting_face, sample_resting_face
+from affect_core.synthetic.resting import sample_resting_face
 from affect_core.synthetic.writers.portraits import as_rendered, describe, write_ground_truth
 from affect_core.synthetic.writers.staging import Job, Staging
 
@@ -77,8 +77,8 @@ def write_job(job: Job, config: EmbeddedCorpusConfig, staging: Staging) -> list[
     """
     *streams, camera_seed, resting_seed = config.seed_of("abaw4", job.split, job.first).spawn(6)
     person_rng, scene_rng, performance_rng, annotator_rng = map(np.random.default_rng, streams)
-    resting = sample_resting_face(np.random.default_rng(resting_seed), config.resting)
-    person = people.sample_person(person_rng, "abaw")
+    rest = sample_resting_face(np.random.default_rng(resting_seed), config.resting)
+    person = rest.of(people.sample_person(person_rng, "abaw"))
     setting = scene.sample_scene(scene_rng, "video")
     frames_per_second = FRAMES_PER_SECOND / config.frame_step
     performance = perform(performance_rng, job.images, frames_per_second, display_probabilities())
@@ -92,7 +92,7 @@ def write_job(job: Job, config: EmbeddedCorpusConfig, staging: Staging) -> list[
             setting, yaw=setting.yaw + yaw, pitch=setting.pitch + pitch, roll=setting.roll + roll,
             gaze=tuple(np.add(setting.gaze, performance.gaze[index])),
         )  # fmt: skip
-        picture = renderer.render(person, over_resting_face(as_rendered(action_units), resting), view,
+        picture = renderer.render(person, rest.under(as_rendered(action_units)), view,
                                   size=config.size, asymmetry=float(performance.asymmetry[index]))  # fmt: skip
         picture = degradation.degrade(picture, np.random.default_rng(camera_seed), "video")
         name = f"{video_name(job, config)}/{1 + index * config.frame_step:05d}.jpg"

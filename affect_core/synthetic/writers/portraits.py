@@ -31,7 +31,7 @@ from affect_core.synthetic.circumplex import annotate, valence_arousal
 from affect_core.synthetic.dynamics import BLINK, PERFORMED_ACTION_UNITS
 from affect_core.synthetic.expressions import FAINTEST, draw_display, draw_intensity
 from affect_core.synthetic.facs_coding import code_action_units
-from affect_core.synthetic.resting import over_resting_face, sample_resting_face
+from affect_core.synthetic.resting import sample_resting_face
 
 EYES_CLOSED = 43
 
@@ -77,10 +77,11 @@ def draw_still(
     person_rng, scene_rng, display_rng, camera_rng, annotator_rng, resting_rng = map(
         np.random.default_rng, seed.spawn(6)
     )  # fmt: skip
-    person = people.sample_person(person_rng, population)
+    rest = sample_resting_face(resting_rng, resting)
+    person = rest.of(people.sample_person(person_rng, population))
     view = scene.sample_scene(scene_rng, style)
     display = draw_display(display_rng, expression, max(faintest, draw_intensity(display_rng)))
-    moved = over_resting_face(as_rendered(display.action_units), sample_resting_face(resting_rng, resting))
+    moved = rest.under(as_rendered(display.action_units))
     picture = renderer.render(person, moved, view, size=size, asymmetry=display.asymmetry)
     felt = valence_arousal(display.action_units, display.asymmetry)
     row = describe(image, split, person, view, style, expression, display.intensity, felt, display.action_units)
