@@ -42,7 +42,7 @@ test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=85
 
 reliability: setup
-	@$(BIN)/python -m pytest -m "reliability and not browser" --reliability docs/RELIABILITY.md
+	@$(BIN)/python -m pytest -m "reliability and not browser" --reliability=docs/RELIABILITY.md
 
 lab: setup
 	@$(BIN)/jupyter lab notebooks

@@ -4,7 +4,7 @@ A test says what it shows with pytest's own fixture:
 
     record_property("reliability", {"part": "corrupt input", "case": "JPEG of 0 bytes", "treatment": "refused: ..."})
 
-and `pytest --reliability docs/RELIABILITY.md` writes one table for each part when the session ends, also under
+and `pytest --reliability=docs/RELIABILITY.md` writes one table for each part when the session ends, also under
 pytest-xdist. Tests that ask for `record_property` carry the marker `reliability`: `pytest -m reliability` runs them.
 A case that several tests record has passed if all of them did; one that was skipped is shown as skipped.
 """

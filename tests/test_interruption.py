@@ -139,7 +139,7 @@ def profile(tmp_path_factory):
     text = (resources.files("affect_core.profiles") / "smoke.toml").read_text()
     changes = {
         "epochs = 2": "epochs = 4\ncheckpoint_seconds = 0.0", "width = 48": "width = 24", "depth = 2": "depth = 1",
-        "heads = 3": "heads = 2", "image_size = 32": "image_size = 16", "width = 8": "width = 4",
+        "heads = 3": "heads = 2", "width = 8": "width = 4",
     }  # fmt: skip
     for old, new in changes.items():
         text = text.replace(f"\n{old}", f"\n{new}")
