@@ -129,6 +129,25 @@ class SpatialAttention(nn.Module):
         return trunk * self.attention_map(trunk)
 
 
+class _MergedSpatialAttention(SpatialAttention):
+    """The same map from one 3x3 convolution, for the sum of three is one whose kernel is their sum.
+
+    spatial: one whose BatchNorms are folded.
+    """
+
+    def __init__(self, spatial: SpatialAttention):
+        nn.Module.__init__(self)
+        square, row, column = (branch[0] for branch in (spatial.conv_3x3, spatial.conv_1x3, spatial.conv_3x1))
+        self.conv1x1, self.convolution = spatial.conv1x1, copy.deepcopy(square)
+        with torch.no_grad():
+            self.convolution.weight[:, :, 1:2, :] += row.weight
+            self.convolution.weight[:, :, :, 1:2] += column.weight
+            self.convolution.bias += row.bias + column.bias
+
+    def attention_map(self, trunk: Tensor) -> Tensor:
+        return self.convolution(self.conv1x1(trunk)).relu_().sum(dim=1, keepdim=True)
+
+
 class ChannelAttention(nn.Module):
     """Pool over the image, then weight each channel by a sigmoid of all channels."""
 
@@ -150,7 +169,7 @@ class FrozenPrior(nn.Module):
 
     The network is frozen in place, not copied. (The published EMMA puts its "frozen" CNN in train mode with the rest,
     so that its statistics drift.) It is run in its cheapest equal form: each BatchNorm folded into the convolution
-    before it (of a DAN; another network runs as it is), channels last.
+    before it, its three parallel convolutions summed into one (of a DAN; another network runs as it is), channels last.
     """
 
     def __init__(self, model: nn.Module):
@@ -187,7 +206,8 @@ class FrozenPrior(nn.Module):
 def fold_batchnorm(model: nn.Module) -> nn.Module:
     """A copy of `model`, in eval mode, in which every Conv2d followed by a BatchNorm2d is one convolution.
 
-    "Followed" by order of registration, which in DAN is that of execution. Equal to the model up to rounding.
+    "Followed" by order of registration, which in DAN is that of execution; DAN's three summed convolutions become
+    one. Equal to the model up to rounding.
     """
     folded = copy.deepcopy(model).eval()
     for module in list(folded.modules()):
@@ -195,6 +215,9 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
             if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(first, second))
                 setattr(module, next_name, nn.Identity())
+    for module in list(folded.modules()):
+        if isinstance(module, CrossAttentionHead):
+            module.sa = _MergedSpatialAttention(module.sa)
     return folded
 
 

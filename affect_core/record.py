@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -30,9 +30,18 @@ RECORDED_PACKAGES = (
 
 
 def fingerprint(*parts) -> str:
-    """SHA-256 (hex) of dataclasses, JSON values and strings, in order."""
-    plain = [asdict(part) if is_dataclass(part) else part for part in parts]
+    """SHA-256 (hex) of dataclasses, JSON values and strings, in order.
+
+    A field that a dataclass was given later, marked by `metadata={"added": True}`, counts only where it is set, so that
+    what was made before still has the fingerprint that it had.
+    """
+    plain = [_settings(part) if is_dataclass(part) else part for part in parts]
     return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _settings(config) -> dict:
+    unset = {one.name for one in fields(config) if "added" in one.metadata and getattr(config, one.name) == one.default}
+    return {name: value for name, value in asdict(config).items() if name not in unset}
 
 
 def weights_fingerprint(model: torch.nn.Module) -> str:

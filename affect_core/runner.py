@@ -9,14 +9,16 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 from affect_core.errors import AffectError
-from affect_core.progress import PROGRESS_FILE
+from affect_core.notebook_process import NotebookProcess
 from affect_core.record import PACKAGE
 from affect_core.report import build_report
 from affect_core.storage import exclusive, read_json, remove_unfinished, write_json, write_text
@@ -34,6 +36,9 @@ NEEDS = {
 }
 """The notebooks in order, each with those whose results it reads."""
 
+LONGEST_FIRST = ("02_mae_pretraining", "03_expression_prior", "05_cotex", "04_emma")
+"""Where several may start, these do first: the others fill the gaps."""
+
 
 @dataclass(frozen=True)
 class NotebookRun:
@@ -45,72 +50,133 @@ class NotebookRun:
 
 
 def run_workbook(
-    notebooks_dir: Path, run_dir: Path, parameters: dict, only: tuple[str, ...] = (), say=lambda line: None
+    notebooks_dir: Path, run_dir: Path, parameters: dict, only: tuple[str, ...] = (), say=lambda line: None,
+    jobs: int = 1,
 ) -> list[NotebookRun]:
     """Execute the notebooks into `run_dir/notebooks` (.ipynb and .html) and write `run_dir/index.html`.
 
     A notebook is skipped if its source, the package, the parameters, the corpora and the notebooks it needs are those
-    of its last successful execution. Raises AffectError when a notebook fails, after the report is written.
+    of its last successful execution. With jobs > 1 as many notebooks are executed at a time, each with its part of the
+    cores, once the first one, which renders what has to be rendered, is done: 2 cores train two small models faster
+    beside one another than one after the other. A notebook that fails stops the others.
+
+    Returns what happened, in the notebooks' order. Raises AffectError when a notebook fails, after the report is
+    written.
     """
     run_dir = Path(run_dir)
-    inputs = _shared_inputs(parameters)
-    keys: dict[str, str] = {}
-    runs: list[NotebookRun] = []
-    failure = None
     with exclusive(run_dir / ".workbook.lock", str(run_dir)):
         for folder in (run_dir, run_dir / "notebooks"):
             remove_unfinished(folder)
-        for number, (name, needs) in enumerate(NEEDS.items(), start=1):
-            source = Path(notebooks_dir) / f"{name}.ipynb"
-            if not source.exists():
-                raise AffectError(f"{source} not found; run from a checkout of the project.")
-            keys[name] = _digest(inputs, _notebook_source(source), *(keys[need] for need in needs), *_read_by(source))
-            if only and name not in only:
-                continue
-            record = run_dir / "notebooks" / f"{name}.json"
-            if record.exists() and read_json(record)["key"] == keys[name]:
-                runs.append(NotebookRun(name, "unchanged", read_json(record)["seconds"]))
-                say(f"[{number}/{len(NEEDS)}] {name}: unchanged, not executed again")
-                continue
-            say(f"[{number}/{len(NEEDS)}] {name} ...")
-            started = time.monotonic()
-            failure = _execute(source, run_dir, parameters)
-            seconds = time.monotonic() - started
-            status = "failed" if failure else "executed"
-            runs.append(NotebookRun(name, status, seconds))
-            if failure:
-                break
-            write_json(record, {"key": keys[name], "seconds": round(seconds, 1), "status": status})
-            say(f"[{number}/{len(NEEDS)}] {name}: {seconds:.0f} s")
+        schedule = _Schedule(Path(notebooks_dir), run_dir, parameters, only, say)
+        failure = _execute_all(schedule, max(1, min(jobs, len(schedule.waiting))))
         build_report(run_dir)
     if failure:
-        raise AffectError(f"{runs[-1].name} stopped: {failure} (its cells so far: {run_dir}/notebooks/)")
-    return runs
+        raise AffectError(f"{failure} (its cells so far: {run_dir}/notebooks/)")
+    return [schedule.runs[name] for name in NEEDS if name in schedule.runs]
 
 
-def _execute(source: Path, run_dir: Path, parameters: dict) -> str | None:
-    """Execute one notebook; None, or in a sentence what went wrong."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
+def default_jobs() -> int:
+    """Notebooks at a time: 2 on a CPU of 2 cores or more, 1 with a GPU, which one notebook fills."""
+    import torch
 
-    target = run_dir / "notebooks" / source.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.with_suffix(".json").unlink(missing_ok=True)
-    os.environ[PROGRESS_FILE] = str((run_dir / ".progress").resolve())
-    with _Watcher(Path(os.environ[PROGRESS_FILE])):
+    return 1 if torch.cuda.is_available() else min(2, os.cpu_count() or 1)
+
+
+class _Schedule:
+    """Which notebooks are left, which may start, and the record of each that is done."""
+
+    def __init__(self, notebooks_dir: Path, run_dir: Path, parameters: dict, only: tuple[str, ...], say):
+        self.run_dir, self.parameters, self.say = run_dir, parameters, say
+        self.sources = {name: notebooks_dir / f"{name}.ipynb" for name in NEEDS}
+        self.runs: dict[str, NotebookRun] = {}
+        self.keys: dict[str, str] = {}
+        inputs = _shared_inputs(parameters)
+        for name, needs in NEEDS.items():
+            source = self.sources[name]
+            if not source.exists():
+                raise AffectError(f"{source} not found; run from a checkout of the project.")
+            needed = [self.keys[need] for need in needs]
+            self.keys[name] = _digest(inputs, _notebook_source(source), *needed, *_read_by(source))
+            if (not only or name in only) and self._is_unchanged(name):
+                self.runs[name] = NotebookRun(name, "unchanged", read_json(self._record(name))["seconds"])
+                say(f"{self._place(name)}: unchanged, not executed again")
+        self.waiting = [name for name in NEEDS if (not only or name in only) and name not in self.runs]
+        self.first = self.waiting[0] if self.waiting else None
+        self.executing: dict[str, float] = {}
+
+    def take(self) -> str | None:
+        """The next notebook to execute now; None if there is none, or those that are executing have to end first."""
+        if self.first not in self.runs:
+            ready = [self.first] if self.first in self.waiting else []
+        else:
+            unfinished = {*self.waiting, *self.executing}
+            ready = [name for name in (*LONGEST_FIRST, *NEEDS)
+                     if name in self.waiting and not unfinished.intersection(NEEDS[name])]  # fmt: skip
+        if not ready:
+            return None
+        self.waiting.remove(ready[0])
+        self.executing[ready[0]] = time.monotonic()
+        self._record(ready[0]).unlink(missing_ok=True)
+        self.say(f"{self._place(ready[0])} ...")
+        return ready[0]
+
+    def finish(self, name: str, failure: str | None) -> str | None:
+        """Record how `name` ended; returns the failure as a sentence about it."""
+        seconds = time.monotonic() - self.executing.pop(name)
+        self.runs[name] = NotebookRun(name, "failed" if failure else "executed", seconds)
+        if failure:
+            return f"{name} stopped: {failure}"
+        write_json(self._record(name), {"key": self.keys[name], "seconds": round(seconds, 1), "status": "executed"})
+        self.say(f"{self._place(name)}: {seconds:.0f} s")
+        return None
+
+    def _is_unchanged(self, name: str) -> bool:
+        record = self._record(name)
+        return record.exists() and read_json(record)["key"] == self.keys[name]
+
+    def _record(self, name: str) -> Path:
+        return self.run_dir / "notebooks" / f"{name}.json"
+
+    def _place(self, name: str) -> str:
+        return f"[{list(NEEDS).index(name) + 1}/{len(NEEDS)}] {name}"
+
+
+def _execute_all(schedule: _Schedule, jobs: int) -> str | None:
+    """Execute what the schedule gives, `jobs` at a time; None, or in a sentence what stopped a notebook."""
+    if not schedule.waiting:
+        return None
+    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+    idle = [NotebookProcess(schedule.run_dir / f".progress{number}", threads) for number in range(jobs)]
+    processes, busy = list(idle), {}
+    with ThreadPoolExecutor(jobs) as pool, _Watcher([process.progress_file for process in processes]):
         try:
-            papermill.execute_notebook(
-                str(source), str(target), parameters=parameters, cwd=str(source.parent), kernel_name="python3",
-                progress_bar=False, start_timeout=120,
-            )  # fmt: skip
-        except papermill.PapermillExecutionError as error:
-            return f"{error.ename}: {error.evalue}"
-        except DeadKernelError:
-            return "its kernel died: killed, or out of memory. What its stages have saved is kept; run again to go on"
-        except OSError as error:
-            return f"{target} cannot be written: {error.strerror}"
-    _export_html(target)
-    return None
+            while True:
+                while idle and (name := schedule.take()):
+                    target = schedule.run_dir / "notebooks" / f"{name}.ipynb"
+                    process = idle.pop()
+                    order = pool.submit(_execute, process, schedule.sources[name], target, schedule.parameters)
+                    busy[order] = name, process
+                if not busy:
+                    return None
+                for order in wait(busy, return_when=FIRST_COMPLETED).done:
+                    name, process = busy.pop(order)
+                    idle.append(process)
+                    if failure := schedule.finish(name, order.result()):
+                        if busy:
+                            others = ", ".join(name for name, _ in busy.values())
+                            schedule.say(f"stopping {others}; what is saved is kept, and goes on in the next run")
+                        return failure
+        finally:
+            for process in processes:
+                process.stop()
+
+
+def _execute(process: NotebookProcess, source: Path, target: Path, parameters: dict) -> str | None:
+    """Execute one notebook and write its page; None, or in a sentence what went wrong."""
+    failure = process.execute(source, target, parameters)
+    if failure is None:
+        _export_html(target)
+    return failure
 
 
 def _export_html(notebook: Path) -> None:
@@ -121,37 +187,48 @@ def _export_html(notebook: Path) -> None:
 
 
 class _Watcher:
-    """Shows, while a notebook is executing, the progress bar that its kernel writes to a file."""
+    """Shows, while notebooks are executing, the progress bars that their kernels write to files."""
 
     interval = 20.0
     """Seconds between looks; on a terminal, where the line is rewritten, one second."""
 
-    def __init__(self, path: Path):
-        self.path, self.stop = path, threading.Event()
+    def __init__(self, paths: list[Path]):
+        self.paths, self.ended = paths, threading.Event()
         self.rewrite = sys.stderr.isatty()
         self.interval = 1.0 if self.rewrite else self.interval
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self):
-        self.path.unlink(missing_ok=True)
+        for path in self.paths:
+            path.unlink(missing_ok=True)
         self.thread.start()
         return self
 
     def __exit__(self, *exception):
-        self.stop.set()
+        self.ended.set()
         self.thread.join()
-        self.path.unlink(missing_ok=True)
 
     def _watch(self) -> None:
-        shown = ""
-        while not self.stop.wait(self.interval):
-            text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-            if text and text != shown:
-                sys.stderr.write(f"\r\033[K   {text}" if self.rewrite else f"   {text}\n")
-                sys.stderr.flush()
-                shown = text
-        if self.rewrite and shown:
+        shown: dict[Path, str] = {}
+        while not self.ended.wait(self.interval):
+            lines = {path: _text(path) for path in self.paths}
+            new = [line for path, line in lines.items() if line and line != shown.get(path)]
+            if new and self.rewrite:
+                line = "   " + " | ".join(filter(None, lines.values()))
+                sys.stderr.write("\r\033[K" + line[: shutil.get_terminal_size().columns - 1])
+            elif new:
+                sys.stderr.write("".join(f"   {line}\n" for line in new))
+            sys.stderr.flush()
+            shown = lines
+        if self.rewrite and any(shown.values()):
             sys.stderr.write("\r\033[K")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _shared_inputs(parameters: dict) -> str:
@@ -197,6 +274,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--weights", choices=("fresh", "shipped"), default="fresh",
                         help="train every stage, or start from data/weights")  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=0,
+                        help="notebooks at a time (default: 2 on a CPU of several cores, 1 with a GPU)")  # fmt: skip
     parser.add_argument("--only", nargs="*", default=(), help="names of notebooks, e.g. 04_emma")
     options = parser.parse_args(arguments)
     root = project_root()
@@ -215,10 +294,14 @@ def main(arguments: list[str] | None = None) -> int:
         "weights": options.weights,
     }
     try:
-        run_workbook(root / "notebooks", run_dir, parameters, tuple(options.only), say=_say)
+        jobs = options.jobs if options.jobs > 0 else default_jobs()
+        run_workbook(root / "notebooks", run_dir, parameters, tuple(options.only), say=_say, jobs=jobs)
     except AffectError as error:
         _say(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        _say("stopped; what the stages have saved is kept. Run again to go on")
+        return 130
     _say(f"report: {run_dir / 'index.html'} ({time.monotonic() - started:.0f} s)")
     return 0
 

@@ -102,6 +102,18 @@ def test_folding_leaves_no_batch_norm_2d_and_the_model_alone(images):
     assert all(torch.equal(tensor, before[name]) for name, tensor in dan.state_dict().items())
 
 
+def test_three_summed_convolutions_become_one(images):
+    torch.manual_seed(0)
+    dan = with_statistics(DAN(SMALL))
+    dan.requires_grad_(False)
+    folded, trunk = fold_batchnorm(dan), dan.features(images)
+    shapes = [tuple(module.kernel_size) for module in folded.cat_head1.modules() if isinstance(module, nn.Conv2d)]
+    assert shapes == [(1, 1), (3, 3)]
+    for name in ("cat_head0", "cat_head1"):
+        expected = getattr(dan, name).sa.attention_map(trunk)
+        assert_equal_up_to_rounding(getattr(folded, name).sa.attention_map(trunk), expected)
+
+
 def test_the_prior_follows_weights_that_are_loaded_later(images):
     torch.manual_seed(0)
     prior, other = FrozenPrior(DAN(SMALL)), with_statistics(DAN(SMALL))

@@ -1,6 +1,7 @@
 """Executing notebooks: order, skipping, failure, command line. (The real ones run in test_notebooks.py.)"""
 
 import json
+import time
 
 import pytest
 
@@ -29,10 +30,10 @@ def two(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(folder, **changes):
+def run(folder, jobs=1, **changes):
     parameters = {"profile": "smoke", "corpus_root": "", "run_dir": str(folder / "run"), "seed": 0} | changes
     said = []
-    runs = runner.run_workbook(folder / "nb", folder / "run", parameters, say=said.append)
+    runs = runner.run_workbook(folder / "nb", folder / "run", parameters, say=said.append, jobs=jobs)
     return [one.status for one in runs], said
 
 
@@ -86,9 +87,75 @@ def test_every_notebook_of_the_list_exists_and_needs_only_earlier_ones():
 
 def test_progress_of_a_kernel_is_shown(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(runner._Watcher, "interval", 0.05)
-    with runner._Watcher(tmp_path / "line"):
+    with runner._Watcher([tmp_path / "line", tmp_path / "other"]):
         (tmp_path / "line").write_text("mae 3/10")
-        import time
-
+        (tmp_path / "other").write_text("prior 1/10")
         time.sleep(0.5)
-    assert "mae 3/10" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert shown.count("mae 3/10") == 1 and shown.count("prior 1/10") == 1, "each once, for neither has changed"
+
+
+MEET = """
+import os, time
+from pathlib import Path
+Path(run_dir, "{mine}").write_text(os.environ.get("OMP_NUM_THREADS", ""))
+deadline = time.monotonic() + 60
+while not Path(run_dir, "{other}").exists() and time.monotonic() < deadline:
+    time.sleep(0.05)
+assert Path(run_dir, "{other}").exists(), "the other notebook does not run beside this one"
+"""
+
+
+@pytest.fixture
+def three(tmp_path, monkeypatch):
+    """A notebook, then two that wait for one another, then one that needs both."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(runner.os, "cpu_count", lambda: 6)
+    needs = {"00_first": (), "01_left": (), "02_right": (), "03_last": ("01_left", "02_right")}
+    monkeypatch.setattr(runner, "NEEDS", needs)
+    monkeypatch.setattr(runner, "LONGEST_FIRST", ("02_right",))
+    write_notebook(tmp_path / "nb" / "00_first.ipynb", "import os; assert not os.path.exists(run_dir + '/left')")
+    write_notebook(tmp_path / "nb" / "01_left.ipynb", MEET.format(mine="left", other="right"))
+    write_notebook(tmp_path / "nb" / "02_right.ipynb", MEET.format(mine="right", other="left"))
+    write_notebook(tmp_path / "nb" / "03_last.ipynb", "[open(run_dir + '/' + x).read() for x in ('left', 'right')]")
+    (tmp_path / "run").mkdir()
+    return tmp_path
+
+
+def test_notebooks_that_do_not_need_one_another_run_side_by_side_with_their_part_of_the_cores(three):
+    statuses, said = run(three, jobs=2)
+    assert statuses == ["executed"] * 4
+    assert said[0] == "[1/4] 00_first ..." and said[1].startswith("[1/4] 00_first: "), "the first renders, alone"
+    assert said[2:4] == ["[3/4] 02_right ...", "[2/4] 01_left ..."] and said[-2] == "[4/4] 03_last ..."
+    assert "['3', '3']" in (three / "run" / "notebooks" / "03_last.ipynb").read_text(), "6 cores, 2 notebooks"
+    assert run(three, jobs=2)[0] == ["unchanged"] * 4
+    assert not list((three / "run").glob(".progress*"))
+
+
+def test_a_notebook_that_fails_stops_the_one_beside_it_which_runs_again(three):
+    write_notebook(three / "nb" / "01_left.ipynb", MEET.format(mine="left", other="right") + "1 / 0")
+    write_notebook(three / "nb" / "02_right.ipynb", MEET.format(mine="right", other="left") + "time.sleep(100)")
+    started = time.monotonic()
+    with pytest.raises(AffectError, match="01_left stopped: ZeroDivisionError"):
+        run(three, jobs=2)
+    assert time.monotonic() - started < 80
+    assert sorted(path.stem for path in (three / "run" / "notebooks").glob("*.json")) == ["00_first"]
+    for name, other in (("01_left", "right"), ("02_right", "left")):
+        write_notebook(three / "nb" / f"{name}.ipynb", MEET.format(mine=name[3:], other=other))
+    assert run(three, jobs=2)[0] == ["unchanged", "executed", "executed", "executed"]
+
+
+def test_no_notebook_starts_before_those_it_needs_or_after_one_that_failed(three):
+    write_notebook(three / "nb" / "00_first.ipynb", "1 / 0")
+    with pytest.raises(AffectError, match="00_first stopped: ZeroDivisionError"):
+        run(three, jobs=2)
+    assert not (three / "run" / "left").exists() and not (three / "run" / "notebooks" / "01_left.ipynb").exists()
+
+
+def test_a_stopped_run_says_that_it_can_go_on(tmp_path, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "run_workbook", interrupted)
+    assert runner.main(["--profile", "smoke", "--run-dir", str(tmp_path / "run")]) == 130
+    assert "Run again to go on" in capsys.readouterr().out

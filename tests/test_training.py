@@ -1,7 +1,8 @@
 """The training loop: it learns, resumes bit for bit, reuses finished work, and says what is wrong."""
 
 import json
-from dataclasses import replace
+import shutil
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from affect_core.errors import AffectError
+from affect_core.record import fingerprint
 from affect_core.training import TrainConfig, fit
 
 CONFIG = TrainConfig(epochs=4, batch_size=8, accumulation=2, base_learning_rate=0.3, warmup_epochs=1, layer_decay=None,
@@ -168,3 +170,77 @@ def test_too_few_images_and_wrong_settings_are_refused(tmp_path):
         TrainConfig(precision="fp8")
     with pytest.raises(AffectError, match="at least 1"):
         TrainConfig(epochs=0)
+
+
+def gelu_network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 16), nn.GELU(), nn.Linear(16, 1))
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler")
+def test_a_compiled_training_computes_the_same(tmp_path):
+    config = replace(CONFIG, epochs=1)
+    logs = []
+    for compiled in (False, True):
+        model = gelu_network()
+        record = fit(model, Numbers(), squared_error, replace(config, compile=compiled), tmp_path / str(compiled))
+        logs.append(record.log[-1]["train_total"])
+    assert logs[0] == pytest.approx(logs[1], rel=1e-5)
+
+
+def test_compiling_without_a_compiler_is_said_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("affect_core.training.shutil.which", lambda name: None)
+    with pytest.raises(AffectError, match=r"compile = true needs a C\+\+ compiler .*: set it to false"):
+        train(tmp_path / "run", replace(CONFIG, compile=True))
+
+
+def test_a_setting_that_was_added_later_leaves_fingerprints_as_they_were():
+    record = {name: value for name, value in asdict(CONFIG).items() if name != "compile"}
+    assert fingerprint(CONFIG) == fingerprint(record) != fingerprint(replace(CONFIG, compile=True))
+
+
+class Stop(Exception):
+    pass
+
+
+def stopped_at(step):
+    seen = []
+
+    def loss(model, batch, generator):
+        seen.append(0)
+        if len(seen) > step:
+            raise Stop
+        return squared_error(model, batch, generator)
+
+    return loss
+
+
+FOREIGN = {
+    "no dict": lambda state: [1, 2],
+    "a part missing": lambda state: {name: value for name, value in state.items() if name != "optimizer"},
+    "of another network": lambda state: state | {"model": gelu_network().state_dict()},
+    "a step that is no number": lambda state: state | {"step": "many"},
+    "a step beyond the end": lambda state: state | {"step": 10**6},
+    "a log of another length": lambda state: state | {"log": []},
+    "an optimizer of nothing": lambda state: state | {"optimizer": {}},
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_checkpoint_of_another_training_is_refused_in_a_sentence(name, tmp_path):
+    path = tmp_path / "run" / "resume.pt"
+    with pytest.raises(Stop):
+        train(tmp_path / "run", loss=stopped_at(30))
+    torch.save(FOREIGN[name](torch.load(path, weights_only=True)), path)
+    with pytest.raises(AffectError, match="resume.pt is not the checkpoint of this training.*delete it to start"):
+        train(tmp_path / "run")
+    path.unlink()
+    assert same_weights(train(tmp_path / "run")[0], train(tmp_path / "whole")[0])
+
+
+def test_a_checkpoint_that_would_run_code_is_not_opened(tmp_path):
+    with pytest.raises(Stop):
+        train(tmp_path / "run", loss=stopped_at(30))
+    torch.save({"model": print}, tmp_path / "run" / "resume.pt")
+    with pytest.raises(AffectError, match="holds more than tensors .*was not opened"):
+        train(tmp_path / "run")
