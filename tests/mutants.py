@@ -38,7 +38,7 @@ class Mutant:
     @property
     def change(self) -> str:
         """`before` and `after` in one line; the same for the same fault on another line."""
-        return f"{self.before} -> {self.after}"
+        return " ".join(f"{self.before} -> {self.after}".split())
 
 
 def mutants_of(source: str) -> list[Mutant]:

@@ -169,7 +169,7 @@ def _digest(*texts: str) -> str:
 def report(results: dict[str, dict[str, list[tuple[Mutant, str]]]], settings: str) -> str:
     """docs/MUTATION.md: a table of groups and modules, and every survivor with the reason it may live."""
     reasons = tomllib.loads(REASONS.read_text()) if REASONS.exists() else {}
-    lines = ["# Mutation tests", "", (__doc__ or "").split("\n\n")[2].replace("\n", " "), "",
+    lines = ["# Mutation tests", "", " ".join((__doc__ or "").split("\n\n")[2].split()), "",
              f"{settings} Regenerate with `make mutants`. Each group must kill {BAR:.0%}.", "",
              "| group | module | mutants | killed | of these by time or import | survived | killed, share |",
              "| --- | --- | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip

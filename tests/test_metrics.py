@@ -150,6 +150,7 @@ def test_lsd_score_counts_its_six_classes():
     )
     score = lsd_score(AffectPrediction(expression_logits=np.eye(6), vocabulary=LSD_EXPRESSIONS), labels)
     assert (score["expression_f1"], score["expression_accuracy"]) == (1, 1)
+    assert score["expression_f1_per_class"].tolist() == [1] * 6
     with pytest.raises(ValueError, match="vocabular|compared"):
         lsd_score(AffectPrediction(expression_logits=np.eye(6)), labels)
 

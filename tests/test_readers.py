@@ -70,6 +70,13 @@ def test_abaw_says_which_numbers_are_outside_their_range(tmp_path):
     assert "without any label" not in " ".join(listing.notes)
 
 
+def test_abaw_rows_with_another_number_of_fields_are_told_what_belongs_there(tmp_path):
+    abaw(tmp_path, ["t/1.jpg,0,0", f"t/2.jpg,0,0,0,{UNITS}"])
+    problems = skipping(read_abaw, tmp_path, "abaw4")[1]
+    fields = "image,valence,arousal,expression,AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26"
+    assert problems == [("training_set_annotations.txt", 2, f"has 3 fields, not the 16 of {fields}", 1)]
+
+
 def test_abaw_parts_that_are_missing_are_told_together(tmp_path):
     (tmp_path / "abaw4").mkdir()
     assert listed(read_abaw, tmp_path, "abaw4") == [

@@ -219,6 +219,14 @@ def test_table_without_expressions_needs_no_vocabulary_and_trains_by_default(tmp
     assert listing.labels.valence_arousal_valid.tolist() == [[True, False], [False, False], [True, False]]
 
 
+def test_table_masks_each_task_by_its_own_columns(tmp_path):
+    table(tmp_path, "image,expression,AU1,valence", "a.jpg,1,,", "b.jpg,,1,", "sub/c.jpg,,,0")
+    labels = skipping(read_table, tmp_path, "mine")[0].labels
+    assert labels.expression_valid.tolist() == [True, False, False] and labels.expression.tolist() == [1, 0, 0]
+    assert labels.action_units_valid[:, 0].tolist() == [False, True, False]
+    assert labels.valence_arousal_valid.tolist() == [[False, False], [False, False], [True, False]]
+
+
 def test_table_says_everything_that_is_wrong_with_a_row(tmp_path):
     table(tmp_path, "image,expression,valence,AU2,split", "a.jpg,joy,2,0.5,dev", ",0,0,0,train", "b.jpg,2,x,2,test",
           "sub/c.jpg,0,1,1")  # fmt: skip
