@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,25 +101,55 @@ def _mae_step(config: MAEConfig, batch: int, rounds: int) -> dict:
         for precision in (False, True):
             label = f"{name}, {'bf16 autocast' if precision else 'fp32'}"
             alternatives[label] = (_plain_step(peer, lambda peer=peer: peer(images), precision), batch)
-    measured = rates(alternatives, rounds)
+    with compiled(lambda: ours.training_loss(images)) as loss:
+        step, seconds = _compiled_step(ours, loss, bf16)
+        measured = rates(alternatives | {"ours, compiled": (step, batch)}, rounds)
     peers = {precision: max(rate for name, rate in measured.items() if name.endswith(precision))
              for precision in ("fp32", "bf16 autocast")}  # fmt: skip
     gflop = counted_gflop(_plain_step(ours, lambda: ours.training_loss(images), False)) / batch
     bound = ceilings()["bf16 matrix product, GFLOP/s"] / gflop
-    return {
+    result = {
         "batch": batch, "images per second": {name: round(rate, 2) for name, rate in measured.items()},
-        "times the faster peer, fp32": round(measured["ours"] / peers["fp32"], 2),
-        "times the faster peer, bf16 autocast": round(measured["ours"] / peers["bf16 autocast"], 2),
         "GFLOP per image": round(gflop, 3), "bound, images per second": round(bound, 2),
-        "share of the bound": round(measured["ours"] / bound, 2),
+        "seconds to compile": round(seconds, 1),
     }  # fmt: skip
+    for name in ("ours", "ours, compiled"):
+        after = name.removeprefix("ours")
+        for precision, rate in peers.items():
+            result[f"times the faster peer, {precision}{after}"] = round(measured[name] / rate, 2)
+        result[f"share of the bound{after}"] = round(measured[name] / bound, 2)
+    return result
+
+
+@contextmanager
+def compiled(function):
+    """`function` under torch.compile, with nothing compiled before to be found again."""
+    with tempfile.TemporaryDirectory() as cache:
+        earlier = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        torch.compiler.reset()
+        try:
+            yield torch.compile(function)
+        finally:
+            os.environ.pop("TORCHINDUCTOR_CACHE_DIR")
+            if earlier is not None:
+                os.environ["TORCHINDUCTOR_CACHE_DIR"] = earlier
+
+
+def _compiled_step(model: nn.Module, loss, bf16: bool):
+    """A step of ours whose loss is compiled, and the seconds of its first call beyond those of its second."""
+    step, clock = _our_step(model, loss, bf16), [time.perf_counter()]
+    for _ in range(2):
+        step()
+        clock.append(time.perf_counter())
+    return step, (clock[1] - clock[0]) - (clock[2] - clock[1])
 
 
 def finetuning_steps(profile: Profile) -> dict:
     """Images a second of EMMA's and CoTEX's training, loading included, against plain loops (`plain.py`)."""
     return {
         f"{profile.name} size": _finetuning(profile, batch=64, rounds=9),
-        "ViT-B/16 at 224 px": _finetuning(load_profile("gpu"), batch=8, rounds=3),
+        "ViT-B/16 at 224 px": _finetuning(load_profile("gpu"), batch=16, rounds=3),
     }
 
 
@@ -127,7 +159,6 @@ def _finetuning(profile: Profile, batch: int, rounds: int) -> dict:
     labels.valence_arousal_valid[:], labels.action_units_valid[:], labels.expression_valid[:] = True, True, True
     cotex_config = replace(profile.cotex, mask_ratio=0.75)
     classes, known = torch.arange(batch) % len(cotex_config.vocabulary), labels.expression_valid
-    bf16 = has_bf16("cpu")
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         store = write_faces(Path(folder), 16 * batch, size)
@@ -139,21 +170,29 @@ def _finetuning(profile: Profile, batch: int, rounds: int) -> dict:
             return augment(torch.from_numpy(store[rows]), augmentation, size, generator)
 
         plain_emma, emma = (EMMA(profile.emma, DAN(profile.prior)) for _ in range(2))
-        measured = rates({
-            "plain": (_plain_step(plain_emma, lambda: multitask_loss(plain_emma(next(plain_loader)), labels)["total"],
-                                  False), batch),
-            "ours": (_our_step(emma, lambda: multitask_loss(emma(prepared()), labels)["total"], bf16), batch),
-        }, rounds)  # fmt: skip
-        results["EMMA"] = ratios(measured, "plain")
+        results["EMMA"] = _against_plain(
+            plain_emma, lambda: multitask_loss(plain_emma(next(plain_loader)), labels)["total"],
+            emma, lambda images: multitask_loss(emma(images), labels)["total"], prepared, batch, rounds,
+        )  # fmt: skip
         plain_cotex, cotex = CoTEX(cotex_config), CoTEX(cotex_config)
-        measured = rates({
-            "plain": (_plain_step(plain_cotex, lambda: plain_cotex_loss(plain_cotex, next(plain_loader), classes),
-                                  False), batch),
-            "ours": (_our_step(cotex, lambda: cotex_loss(cotex(prepared(), generator), classes, known,
-                                                         cotex_config.js_weight)["total"], bf16), batch),
-        }, rounds)  # fmt: skip
-        results["CoTEX, mask ratio 0.75"] = ratios(measured, "plain")
+        results["CoTEX, mask ratio 0.75"] = _against_plain(
+            plain_cotex, lambda: plain_cotex_loss(plain_cotex, next(plain_loader), classes),
+            cotex, lambda images: cotex_loss(cotex(images, generator), classes, known, cotex_config.js_weight)["total"],
+            prepared, batch, rounds,
+        )  # fmt: skip
     return results
+
+
+def _against_plain(plain_model, plain_loss, model, loss, prepared, batch: int, rounds: int) -> dict:
+    bf16 = has_bf16("cpu")
+    with compiled(loss) as compiled_loss:
+        step, seconds = _compiled_step(model, lambda: compiled_loss(prepared()), bf16)
+        measured = rates({
+            "plain": (_plain_step(plain_model, plain_loss, False), batch),
+            "ours": (_our_step(model, lambda: loss(prepared()), bf16), batch),
+            "ours, compiled": (step, batch),
+        }, rounds)  # fmt: skip
+    return ratios(measured, "plain") | {"batch": batch, "seconds to compile": round(seconds, 1)}
 
 
 def _plain_step(model: nn.Module, loss, bf16: bool):

@@ -35,7 +35,7 @@ class Page:
         import websocket
 
         self.socket = websocket.create_connection(socket_url, timeout=PATIENCE, suppress_origin=True)
-        self.count, self.errors = 0, []
+        self.count, self.errors, self.chooser = 0, [], None
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
@@ -72,12 +72,26 @@ class Page:
             self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + share * dx, y=y, buttons=1, **button)
         self.call("Input.dispatchMouseEvent", type="mouseReleased", x=x + dx, y=y, **button)
 
+    def upload(self, selector: str, files: list[Path]) -> None:
+        """Click on a button that asks for files, and choose these."""
+        self.call("Page.setInterceptFileChooserDialog", enabled=True)
+        self.evaluate(f"document.querySelector({selector!r}).scrollIntoView({{block: 'center'}})")
+        box = self.evaluate(f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()")
+        self.drag(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, 0)
+        end = time.monotonic() + PATIENCE
+        while self.chooser is None and time.monotonic() < end:
+            self.evaluate("1")  # reads what the page has to say
+            time.sleep(0.1)
+        self.call("DOM.setFileInputFiles", files=[str(file) for file in files], backendNodeId=self.chooser)
+
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def _listen(self, message: dict) -> None:
         parameters = message.get("params", {})
-        if message.get("method") == "Runtime.exceptionThrown":
+        if message.get("method") == "Page.fileChooserOpened":
+            self.chooser = parameters["backendNodeId"]
+        elif message.get("method") == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(parameters["exceptionDetails"])[:500])
         elif message.get("method") == "Runtime.consoleAPICalled" and parameters["type"] == "error":
             self.errors.append(" ".join(str(part.get("value", part.get("description"))) for part in parameters["args"]))
@@ -119,6 +133,8 @@ def open_notebook(folder: Path, cells: list[str]):
             except AssertionError:
                 page.screenshot(folder / "failed.png")
                 raise
+            finally:
+                page.socket.close()
         finally:
             for process in processes:
                 process.terminate()
