@@ -8,7 +8,7 @@
 # make mutants  put small faults into losses, metrics, masking and readers; the tests have to notice (docs/MUTATION.md)
 # make clean  remove the environment and the caches; `runs/` and `data/` stay
 #
-# make run PROFILE=smoke|laptop|gpu|mine.toml CORPUS=folder-of-real-corpora NAME=name-of-the-run SEED=0 WEIGHTS=fresh|shipped
+# make run PROFILE=smoke|laptop|gpu|mine.toml CORPUS=folder-of-real-corpora NAME=name-of-the-run SEED=0 WEIGHTS=fresh|shipped JOBS=notebooks at a time
 
 PYTHON  ?= python3
 PROFILE ?= laptop
@@ -16,6 +16,7 @@ NAME    ?= $(basename $(notdir $(PROFILE)))
 CORPUS  ?=
 SEED    ?= 0
 WEIGHTS ?= fresh
+JOBS    ?= 0
 VENV    := .venv
 BIN     := $(VENV)/bin
 
@@ -28,6 +29,7 @@ setup: $(VENV)/.installed
 # the same modules, is laid over it.
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 14) else "Python 3.11 to 3.13 is needed, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; sys.exit(0 if free > 7 else f"The installation takes 6.5 GB, mostly PyTorch, and {free:.1f} GB are free here: make room first.")'
 	@echo "== installing into $(VENV) (once; PyTorch is large, expect some minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
@@ -36,7 +38,7 @@ $(VENV)/.installed: pyproject.toml
 	@echo "== installed"
 
 run: setup
-	@$(BIN)/python -m affect_core.runner --profile $(PROFILE) --corpus-root "$(CORPUS)" --run-dir "runs/$(NAME)" --seed $(SEED) --weights $(WEIGHTS)
+	@$(BIN)/python -m affect_core.runner --profile $(PROFILE) --corpus-root "$(CORPUS)" --run-dir "runs/$(NAME)" --seed $(SEED) --weights $(WEIGHTS) --jobs $(JOBS)
 
 test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=85

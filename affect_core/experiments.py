@@ -129,14 +129,14 @@ COMPARISONS = (
         ("one view", "two views, no JS"),
     ),
     Comparison(
-        "3 masked views", "How strong should the divergence be? (weight; the laptop profile's is 10)", "expression_f1",
+        "3 masked views", "How heavy should the divergence be? (laptop: 10)", "expression_f1",
         ("10", _cotex()),
         {"0": _cotex(js_weight=0.0), "1": _cotex(js_weight=1.0), "30": _cotex(js_weight=30.0),
          "100 (published)": _cotex(js_weight=100.0)},
         ("100 (published)",),
     ),
     Comparison(
-        "4 mask ratio", "How much should each view hide? (batch fixed; the laptop profile hides 0.5)", "expression_f1",
+        "4 mask ratio", "How much should each view hide? (laptop: 0.5)", "expression_f1",
         ("0.5", _cotex()),
         {"0": _cotex(mask_ratio=0.0), "0.25": _cotex(mask_ratio=0.25), "0.75 (published)": _cotex(mask_ratio=0.75),
          "0.9": _cotex(mask_ratio=0.9)},
@@ -149,13 +149,13 @@ COMPARISONS = (
     _pretrainings("emma", "p_mtl"),
     _pretrainings("cotex", "expression_f1"),
     Comparison(
-        "4 mask ratio", "With the batch enlarged by 1 / (1 - ratio), as published?", "expression_f1",
+        "4 mask ratio", "With the batch enlarged by 1 / (1 - ratio)?", "expression_f1",
         ("0.75, batch x4 (published)", replace(_cotex(mask_ratio=0.75), batch=4)),
         {"0.75, batch fixed": _cotex(mask_ratio=0.75), "0, batch fixed": _cotex(mask_ratio=0.0),
          "0.5, batch x2": replace(_cotex(), batch=2), "0.9, batch x10": replace(_cotex(mask_ratio=0.9), batch=10)},
     ),
     Comparison(
-        "3 masked views", "The same with five times the schedule: one view or two, pulled together or not?",
+        "3 masked views", "With five times the schedule: one view or two?",
         "expression_f1", ("two views, JS", _cotex(LONGER)),
         {"two views, no JS": _cotex(LONGER, js_weight=0.0), "one view": _cotex(LONGER, views=1),
          "one view, nothing hidden": _cotex(LONGER, views=1, mask_ratio=0.0),
