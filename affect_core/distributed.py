@@ -82,6 +82,12 @@ def share_of(total: int) -> Share:
     return Share(total, rank, processes)
 
 
+def leave() -> None:
+    """Say goodbye to the other processes; without it the exit of one may abort while another is still talking."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def is_main() -> bool:
     """Whether this process writes the files; true if it is the only one."""
     return world()[0] == 0

@@ -14,7 +14,7 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 
-from affect_core.distributed import is_main, main_first
+from affect_core.distributed import is_main, leave, main_first
 from affect_core.errors import AffectError
 from affect_core.progress import no_progress
 from affect_core.workbook import Workbook, open_workbook
@@ -54,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     except AffectError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    finally:
+        leave()
     return 0
 
 
