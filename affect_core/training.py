@@ -66,8 +66,9 @@ class TrainConfig:
     checkpoint_seconds: float = 60.0
     """Time between resumable checkpoints inside an epoch; one is always written at its end."""
     compile: bool = field(default=False, metadata={"added": True})
-    """Whether torch.compile fuses the step: 1.05 to 1.6 times the speed on our CPU after a start of one to two minutes
-    (`benchmarks/NOTES.md`), so for trainings of hours. Needs a C++ compiler. Results differ in rounding."""
+    """Whether torch.compile fuses the step: 0.9 to 1.4 times the speed on our CPU, by model and size, after a start of
+    one to two minutes (`benchmarks/NOTES.md`): measure, then use it for trainings of hours. Needs a C++ compiler.
+    Results differ in rounding."""
 
     def __post_init__(self):
         object.__setattr__(self, "betas", tuple(self.betas))

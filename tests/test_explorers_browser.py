@@ -48,7 +48,7 @@ def settled(page):
 
 SETUP = """
 import numpy as np, pandas as pd, torch
-from affect_core import explorers, mtl_score, AffectLabels
+from affect_core import explorers, AffectLabels
 from affect_core.augment import prepare
 from affect_core.shipped import shipped_model
 from affect_core.synthetic.expressions import draw_display
