@@ -231,7 +231,7 @@ def _set_notebook_display() -> None:
 
 
 def _workers() -> int:
-    return max(1, min(8, os.cpu_count() or 1))
+    return max(1, min(16, os.cpu_count() or 1))
 
 
 def _relative(path: Path) -> str:

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from affect_core.augment import Augmentation, augment
 from affect_core.bootstrap import mtl_bootstrap
-from affect_core.cotex import CoTEX
 from affect_core.dan import DAN
 from affect_core.emma import EMMA
-from affect_core.hardware import fastest_attention, has_bf16
 from affect_core.labels import AffectLabels, AffectPrediction
-from affect_core.losses import cotex_loss, multitask_loss
-from affect_core.mae import MAE, MAEConfig
-from affect_core.profiles import Profile, load_profile
+from affect_core.profiles import Profile
 from affect_core.synthetic.degradation import degrade
 from affect_core.synthetic.embedded_corpus import EmbeddedCorpusConfig, write_embedded_corpus
 from affect_core.synthetic.people import sample_person
 from affect_core.synthetic.renderer import render
 from affect_core.synthetic.scene import sample_scene
-from benchmarks.ceilings import ceilings, counted_gflop
-from benchmarks.peers import LightlyMAE, TransformersMAE
-from benchmarks.plain import PlainFaces, endless, plain_cotex_loss, write_faces
+from benchmarks.device import DEVICE, loader_workers
+from benchmarks.plain import PlainFaces, endless, write_faces
 from benchmarks.timing import rates, ratios
 
 
@@ -60,170 +51,31 @@ def rendering_in_one_process(profile: Profile) -> dict:
 
 
 def input_pipeline(profile: Profile) -> dict:
-    """Augmented training images a second: a DataLoader of 2 workers with PIL and torchvision, or our store, batched."""
+    """Augmented training images a second, on the training device: a DataLoader with PIL and torchvision, or our store.
+
+    The DataLoader has as many workers as the machine has cores, at most 8.
+    """
     return {f"{size} px": _input_pipeline(size, batch) for size, batch in ((profile.vit.image_size, 128), (224, 32))}
 
 
 def _input_pipeline(size: int, batch: int) -> dict:
-    generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
+    generator, rng = torch.Generator(DEVICE).manual_seed(0), np.random.default_rng(0)
     config = Augmentation(enlarge=1.04, jitter_probability=0.2)
     with tempfile.TemporaryDirectory() as folder:
         store = write_faces(Path(folder), 8 * batch, size)
-        loader = endless(PlainFaces(Path(folder), size), batch)
+        loader = endless(PlainFaces(Path(folder), size), batch, loader_workers())
 
         def plain() -> None:  # long enough that what the workers had ready does not count
             for _ in range(8):
-                next(loader)
+                next(loader).to(DEVICE)
 
         def ours() -> None:
             for _ in range(8):
-                augment(torch.from_numpy(store[rng.integers(0, len(store), batch)]), config, size, generator)
+                rows = rng.integers(0, len(store), batch)
+                augment(torch.from_numpy(store[rows]).to(DEVICE), config, size, generator)
 
         measured = rates({"PIL, torchvision, DataLoader": (plain, 8 * batch), "store, batched": (ours, 8 * batch)})
     return ratios(measured, "PIL, torchvision, DataLoader")
-
-
-def mae_steps(profile: Profile) -> dict:
-    """Images a second of a MAE training step: ours and two other packages', at the profile's size and ViT-B/16."""
-    return {
-        f"{profile.name} size": _mae_step(profile.mae, batch=64, rounds=9),
-        "ViT-B/16 at 224 px": _mae_step(load_profile("gpu").mae, batch=16, rounds=3),
-    }
-
-
-def _mae_step(config: MAEConfig, batch: int, rounds: int) -> dict:
-    size = config.vit.image_size
-    images = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
-    ours, transformers, lightly = MAE(config), TransformersMAE(config), LightlyMAE(config)
-    bf16 = has_bf16("cpu")
-    alternatives = {"ours": (_our_step(ours, lambda: ours.training_loss(images), bf16), batch)}
-    for name, peer in (("transformers", transformers), ("lightly", lightly)):
-        for precision in (False, True):
-            label = f"{name}, {'bf16 autocast' if precision else 'fp32'}"
-            alternatives[label] = (_plain_step(peer, lambda peer=peer: peer(images), precision), batch)
-    with compiled(lambda: ours.training_loss(images)) as loss:
-        step, seconds = _compiled_step(ours, loss, bf16)
-        measured = rates(alternatives | {"ours, compiled": (step, batch)}, rounds)
-    peers = {precision: max(rate for name, rate in measured.items() if name.endswith(precision))
-             for precision in ("fp32", "bf16 autocast")}  # fmt: skip
-    gflop = counted_gflop(_plain_step(ours, lambda: ours.training_loss(images), False)) / batch
-    bound = ceilings()["bf16 matrix product, GFLOP/s"] / gflop
-    result = {
-        "batch": batch, "images per second": {name: round(rate, 2) for name, rate in measured.items()},
-        "GFLOP per image": round(gflop, 3), "bound, images per second": round(bound, 2),
-        "seconds to compile": round(seconds, 1),
-    }  # fmt: skip
-    for name in ("ours", "ours, compiled"):
-        after = name.removeprefix("ours")
-        for precision, rate in peers.items():
-            result[f"times the faster peer, {precision}{after}"] = round(measured[name] / rate, 2)
-        result[f"share of the bound{after}"] = round(measured[name] / bound, 2)
-    return result
-
-
-@contextmanager
-def compiled(function):
-    """`function` under torch.compile, with nothing compiled before to be found again."""
-    with tempfile.TemporaryDirectory() as cache:
-        earlier = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
-        torch.compiler.reset()
-        try:
-            yield torch.compile(function)
-        finally:
-            os.environ.pop("TORCHINDUCTOR_CACHE_DIR")
-            if earlier is not None:
-                os.environ["TORCHINDUCTOR_CACHE_DIR"] = earlier
-
-
-def _compiled_step(model: nn.Module, loss, bf16: bool):
-    """A step of ours whose loss is compiled, and the seconds of its first call beyond those of its second."""
-    step, clock = _our_step(model, loss, bf16), [time.perf_counter()]
-    for _ in range(2):
-        step()
-        clock.append(time.perf_counter())
-    return step, (clock[1] - clock[0]) - (clock[2] - clock[1])
-
-
-def finetuning_steps(profile: Profile) -> dict:
-    """Images a second of EMMA's and CoTEX's training, loading included, against plain loops (`plain.py`)."""
-    return {
-        f"{profile.name} size": _finetuning(profile, batch=64, rounds=9),
-        "ViT-B/16 at 224 px": _finetuning(load_profile("gpu"), batch=16, rounds=3),
-    }
-
-
-def _finetuning(profile: Profile, batch: int, rounds: int) -> dict:
-    size, rng, generator = profile.vit.image_size, np.random.default_rng(0), torch.Generator().manual_seed(0)
-    labels = AffectLabels.missing(batch).to("cpu")
-    labels.valence_arousal_valid[:], labels.action_units_valid[:], labels.expression_valid[:] = True, True, True
-    cotex_config = replace(profile.cotex, mask_ratio=0.75)
-    classes, known = torch.arange(batch) % len(cotex_config.vocabulary), labels.expression_valid
-    results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        store = write_faces(Path(folder), 16 * batch, size)
-        plain_loader = endless(PlainFaces(Path(folder), size), batch)
-        augmentation = Augmentation(enlarge=1.04, jitter_probability=0.2)
-
-        def prepared() -> torch.Tensor:
-            rows = rng.integers(0, len(store), batch)
-            return augment(torch.from_numpy(store[rows]), augmentation, size, generator)
-
-        plain_emma, emma = (EMMA(profile.emma, DAN(profile.prior)) for _ in range(2))
-        results["EMMA"] = _against_plain(
-            plain_emma, lambda: multitask_loss(plain_emma(next(plain_loader)), labels)["total"],
-            emma, lambda images: multitask_loss(emma(images), labels)["total"], prepared, batch, rounds,
-        )  # fmt: skip
-        plain_cotex, cotex = CoTEX(cotex_config), CoTEX(cotex_config)
-        results["CoTEX, mask ratio 0.75"] = _against_plain(
-            plain_cotex, lambda: plain_cotex_loss(plain_cotex, next(plain_loader), classes),
-            cotex, lambda images: cotex_loss(cotex(images, generator), classes, known, cotex_config.js_weight)["total"],
-            prepared, batch, rounds,
-        )  # fmt: skip
-    return results
-
-
-def _against_plain(plain_model, plain_loss, model, loss, prepared, batch: int, rounds: int) -> dict:
-    bf16 = has_bf16("cpu")
-    with compiled(loss) as compiled_loss:
-        step, seconds = _compiled_step(model, lambda: compiled_loss(prepared()), bf16)
-        measured = rates({
-            "plain": (_plain_step(plain_model, plain_loss, False), batch),
-            "ours": (_our_step(model, lambda: loss(prepared()), bf16), batch),
-            "ours, compiled": (step, batch),
-        }, rounds)  # fmt: skip
-    return ratios(measured, "plain") | {"batch": batch, "seconds to compile": round(seconds, 1)}
-
-
-def _plain_step(model: nn.Module, loss, bf16: bool):
-    """A step as in any tutorial: autocast or not, AdamW as it comes."""
-    optimizer = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad])
-    model.train()
-
-    def step() -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            value = loss()
-        value.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
-def _our_step(model: nn.Module, loss, bf16: bool):
-    """A step as `training.fit` does it."""
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=True)
-    model.train()
-
-    def step() -> None:
-        with fastest_attention(model, torch.device("cpu"), bf16):
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-                value = loss()
-            value.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return step
 
 
 def bootstrap_intervals(profile: Profile) -> dict:

@@ -67,13 +67,13 @@ def plain_cotex_loss(model: CoTEX, images: Tensor, target: Tensor, noise: list[T
     """
     vit = model.config.vit
     keep = num_visible(vit.num_patches, model.config.mask_ratio)
-    noise = noise or [torch.rand(len(images), vit.num_patches) for _ in model.views]
+    noise = noise or [torch.rand(len(images), vit.num_patches, device=images.device) for _ in model.views]
     logits = [view.head(_plain_features(view, images, draw.argsort(dim=1, stable=True)[:, :keep]))
               for view, draw in zip(model.views, noise, strict=True)]  # fmt: skip
     probabilities = [one.softmax(dim=1) for one in logits]
     mixture = torch.stack(probabilities).mean(dim=0).clamp(min=1e-4).log()
     js = torch.stack([(p * (p.clamp(min=1e-4).log() - mixture)).mean() for p in probabilities]).mean()
-    known = torch.ones(len(images), dtype=torch.bool)
+    known = torch.ones(len(images), dtype=torch.bool, device=images.device)
     cross_entropy = torch.stack([expression_loss(one, target, known) for one in logits]).mean()
     return cross_entropy + model.config.js_weight * js
 
@@ -87,6 +87,6 @@ def _plain_features(view: ViTEncoder, images: Tensor, ids_keep: Tensor) -> Tenso
     if view.config.readout == "class_token":
         return tokens[:, 0]
     num_patches = view.config.num_patches
-    whole = torch.zeros(len(images), num_patches, width)
+    whole = torch.zeros(len(images), num_patches, width, device=images.device)
     whole = whole.scatter(1, ids_keep[..., None].expand(-1, -1, width), tokens[:, 1:] * num_patches / ids_keep.shape[1])
     return whole.flatten(1)

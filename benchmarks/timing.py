@@ -7,8 +7,13 @@ import time
 from collections.abc import Callable
 
 
-def rates(alternatives: dict[str, tuple[Callable[[], None], int]], rounds: int = 7) -> dict[str, float]:
+def rates(
+    alternatives: dict[str, tuple[Callable[[], None], int]], rounds: int = 7, calls: int = 1,
+    wait: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
     """Items per second of each alternative (a function, and the items one call handles): median over `rounds` turns.
+
+    A turn has `calls` calls; `wait` returns when a device that works on its own is done.
 
     Every alternative is called once before the first turn, uncounted, and so is the first call of each turn: what it
     finds in caches and in the allocator is its own, as when it runs for long.
@@ -19,9 +24,12 @@ def rates(alternatives: dict[str, tuple[Callable[[], None], int]], rounds: int =
     for _ in range(rounds):
         for name, (function, _) in alternatives.items():
             function()
+            wait()
             started = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - started)
+            for _ in range(calls):
+                function()
+            wait()
+            seconds[name].append((time.perf_counter() - started) / calls)
     return {name: items / statistics.median(seconds[name]) for name, (_, items) in alternatives.items()}
 
 
