@@ -17,11 +17,15 @@ from torch.nn import functional as F
 from affect_core.dan import DAN
 from affect_core.errors import AffectError
 from affect_core.hardware import attention_layers, fused_attention
+from affect_core.vit import ViTEncoder
 
 
 @torch.no_grad()
 def attention_matrices(model: nn.Module, images: Tensor, **options) -> Tensor:
-    """Attention of every block of one ViT: (N, depth, heads, T, T), T = 1 + patches; each row sums to 1.
+    """Attention of every block of one ViT: (N, depth, heads, T, T), each row summing to 1.
+
+    T = 1 + patches, the class token first; of an encoder with registers or without a class token,
+    `encoder.num_prefix_tokens` + patches.
 
     model    a ViTEncoder, or a model that holds exactly one (EMMA); of a CoTEX, pass one of `model.views`
     images   (N, 3, H, W), normalised, on the model's device; `options` go to the model (e.g. ids_keep)
@@ -39,22 +43,26 @@ def attention_matrices(model: nn.Module, images: Tensor, **options) -> Tensor:
     return torch.stack(collected, dim=1).float()  # (N, depth, heads, T, T)
 
 
-def class_token_maps(attention: Tensor) -> Tensor:
-    """What the class token gathers from each patch: (..., T, T) -> (..., g, g); renormalised to sum to 1.
+def class_token_maps(attention: Tensor, *, prefix: int = 1) -> Tensor:
+    """What the first token gathers from each patch: (..., T, T) -> (..., g, g); renormalised to sum to 1.
 
-    T - 1 must be a square: every patch is needed (no ids_keep).
+    prefix: tokens before the patches, class and registers. T - prefix must be a square: every patch is needed (no
+    ids_keep).
     """
-    return _as_grid(attention[..., 0, 1:])
+    return _as_grid(attention[..., 0, prefix:])
 
 
-def readout_maps(attention: Tensor, readout: str) -> Tensor:
+def readout_maps(attention: Tensor, readout: str, encoder: ViTEncoder | None = None) -> Tensor:
     """What the tokens that a head reads gather from each patch: (..., T, T) -> (..., g, g), summing to 1.
 
-    readout  "class_token": that token's row; "patch_tokens": the mean of all patches' rows (see `vit.ViTConfig`).
+    readout  "class_token": that token's row, or, where the architecture has none, the mean of all patches' rows;
+             "patch_tokens": that mean (see `vit.ViTConfig`)
+    encoder  whose attention it is, for the tokens before its patches; None: one class token
     """
-    if readout == "class_token":
-        return class_token_maps(attention)
-    return _as_grid(attention[..., 1:, 1:].mean(-2))
+    prefix, has_class_token = (1, True) if encoder is None else (encoder.num_prefix_tokens, encoder.has_class_token)
+    if readout == "class_token" and has_class_token:
+        return class_token_maps(attention, prefix=prefix)
+    return _as_grid(attention[..., prefix:, prefix:].mean(-2))
 
 
 def attention_rollout(attention: Tensor, *, residual: float = 0.5, heads: str = "mean", discard: float = 0.0) -> Tensor:
@@ -80,13 +88,13 @@ def attention_rollout(attention: Tensor, *, residual: float = 0.5, heads: str = 
     return torch.stack(rolled, dim=1)
 
 
-def attention_distance(attention: Tensor) -> Tensor:
+def attention_distance(attention: Tensor, *, prefix: int = 1) -> Tensor:
     """How far patches look: mean distance in patches, (N, depth, heads, T, T) -> (depth, heads).
 
-    Distances are weighted by attention. Small: the head is local, as a convolution.
+    Distances are weighted by attention. Small: the head is local, as a convolution. prefix: tokens before the patches.
     Source: Dosovitskiy et al. 2021, figure 7.
     """
-    between = attention[..., 1:, 1:]
+    between = attention[..., prefix:, prefix:]
     side = _side(between.shape[-1])
     rows = torch.arange(side, dtype=between.dtype, device=between.device)
     places = torch.cartesian_prod(rows, rows)  # (L, 2)

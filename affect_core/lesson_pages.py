@@ -4,7 +4,7 @@
     python -m affect_core.lesson_pages --check          says which pages do not match notebooks/*.ipynb
 
 A page carries `<meta name="affect-core-source" content="sha256:...">`, the digest of its notebook's cells. It opens
-without a network; only formulas are typeset by MathJax, from the network if there is one.
+without a network.
 """
 
 from __future__ import annotations
@@ -88,8 +88,9 @@ def lesson_page(executed: dict, name: str, run_dir: Path) -> str:
     other absolute path "...". Prose is shown as it stands in the source.
     """
     import nbformat
-    from nbconvert import HTMLExporter
     from nbconvert.preprocessors.sanitize import SanitizeHTML
+
+    from affect_core.page_exporter import PageExporter
 
     cells = [_tidied(cell, Path(run_dir)) for cell in executed["cells"] if not _injected(cell)]
     public = {**executed, "cells": cells, "metadata": _public(executed["metadata"])}
@@ -98,8 +99,7 @@ def lesson_page(executed: dict, name: str, run_dir: Path) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = cleaner.sanitize_code_outputs(cell.outputs)
-    exporter = HTMLExporter(template_name="lab", require_js_url="", mermaid_js_url="")
-    body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": name}})
+    body, _ = PageExporter().from_notebook_node(notebook, resources={"metadata": {"name": name}})
     return body.replace("<head>", f'<head><meta name="{_STAMP}" content="sha256:{source_digest(executed)}"/>', 1)
 
 

@@ -180,9 +180,9 @@ def _execute(process: NotebookProcess, source: Path, target: Path, parameters: d
 
 
 def _export_html(notebook: Path) -> None:
-    from nbconvert import HTMLExporter
+    from affect_core.page_exporter import PageExporter
 
-    body, _ = HTMLExporter(template_name="lab").from_filename(str(notebook))
+    body, _ = PageExporter().from_filename(str(notebook))
     write_text(notebook.with_suffix(".html"), body)
 
 

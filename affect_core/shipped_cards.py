@@ -157,21 +157,31 @@ use it to judge, select, monitor or diagnose people.
 
 def _card(name: str, title: str, task: str, facts: dict) -> str:
     training = facts["training"][name]
-    settings, environment = training["training"], training["environment"]
+    phases = [_phase_row(phase) for phase in training["phases"]]
+    commits = ", ".join(dict.fromkeys(str(phase["environment"]["commit"]) for phase in training["phases"]))
     return "\n".join([
         f"# {title}\n", f"What it does: {task}.\n",
         "| | |", "| --- | --- |",
         f"| data | {training['images']:,} rendered faces of the `shipped` profile, seed {facts['corpus']['seed']}; no "
         "photograph |",
-        "| command | `python -m affect_core.shipped export` |",
-        f"| seed, epochs, batch, rate | {settings['seed']}, {settings['epochs']} (kept: {training['best_epoch']}), "
-        f"{settings['batch_size']}, {settings['base_learning_rate']:g} for 256 images |",
-        f"| duration | {training['seconds'] / 60:.0f} minutes, {training['precision']}, {environment['hardware']} |",
-        f"| made at | commit {environment['commit']}, torch {environment['packages']['torch']} |",
+        f"| command | `python -m affect_core.shipped train`{', `finish`' if len(phases) > 1 else ''}, `export` |",
+        f"| seed, kept epoch | {training['training']['seed']}, {training['best_epoch']} of {len(training['log'])} |",
+        *phases,
+        f"| made at | commit {commits} |",
         "| licence | Apache-2.0 |", "",
         "## Scores on rendered people it never saw (validation of the `laptop` corpus)\n",
         *_score_rows(facts["scores"][name]), "", _USE, _FAIRNESS_POINTER,
     ])  # fmt: skip
+
+
+def _phase_row(phase: dict) -> str:
+    settings, environment = phase["training"], phase["environment"]
+    cut = f" of {settings['epochs']}, then interrupted" if phase["epochs"] < settings["epochs"] else ""
+    return (
+        f"| trained for | {phase['epochs']} epochs{cut}; batch {settings['batch_size']}, rate "
+        f"{settings['base_learning_rate']:g} for 256 images; {phase['seconds'] / 60:.0f} minutes, "
+        f"{phase['precision']}, {environment['hardware']}, torch {environment['packages']['torch']} |"
+    )
 
 
 _FAIRNESS_POINTER = "Scores by rendered age, gender and skin tone: `predict.md`, for the combined answer.\n"

@@ -7,7 +7,7 @@ validated on a split of its corpus refuses one that shares videos or people with
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from affect_core.corpora import Corpus
 from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
+from affect_core.errors import AffectError
 from affect_core.labels import ACTION_UNITS, AffectPrediction
 from affect_core.losses import cotex_loss, expression_loss, multitask_loss, positive_weights
 from affect_core.mae import MAE, MAEConfig
@@ -122,19 +123,21 @@ def train_emma(
     corpus: Corpus,
     directory: Path,
     *,
-    prior: DAN | ExpressionPrior | None,
-    mae: MAE | ViTEncoder | None,
+    prior: DAN | ExpressionPrior | None = None,
+    mae: MAE | ViTEncoder | None = None,
+    start: EMMA | None = None,
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> tuple[EMMA, TrainRecord]:
     """Multi-task fine-tuning on s-Aff-Wild2; `mae=None` starts the ViT from random weights.
 
+    start: a trained EMMA (e.g. `shipped.shipped_model("emma")`) that is trained further, in place; its prior stays.
     While training, action units are validated at probability 0.5; thresholds are calibrated afterwards. The epoch
     with the best P_MTL is kept.
     """
     refuse_shared_groups(corpus)
     torch.manual_seed(training.seed)
-    model = EMMA(config, prior)
+    model = _to_start_from(start, config, prior, mae) or EMMA(config, prior)
     if mae is not None:
         model.init_from_mae(mae)
     train, validation = corpus.split("training"), corpus.split("validation")
@@ -186,15 +189,19 @@ def train_cotex(
     corpus: Corpus,
     directory: Path,
     *,
-    mae: MAE | ViTEncoder | None,
+    mae: MAE | ViTEncoder | None = None,
+    start: CoTEX | None = None,
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> tuple[CoTEX, TrainRecord]:
-    """Co-training of masked views on synthetic faces, validated on real ones; the best macro F1 is kept."""
+    """Co-training of masked views on synthetic faces, validated on real ones; the best macro F1 is kept.
+
+    start: a trained CoTEX for the same expressions that is trained further, in place.
+    """
     refuse_shared_groups(corpus)
     torch.manual_seed(training.seed)
     config = replace(config, vocabulary=corpus.labels.vocabulary)
-    model = CoTEX(config)
+    model = _to_start_from(start, config, mae) or CoTEX(config)
     if mae is not None:
         model.init_from_mae(mae)
     train, validation = corpus.split("training"), corpus.split("validation")
@@ -209,6 +216,19 @@ def train_cotex(
         progress=progress,
     )  # fmt: skip
     return model, record
+
+
+def _to_start_from(start: torch.nn.Module | None, config, *others) -> torch.nn.Module | None:
+    """`start` if there is one. Raises AffectError if it is another model than `config` says, or not the only start."""
+    if start is None:
+        return None
+    if any(other is not None for other in others):
+        raise AffectError("A training that goes on from a trained model (start) takes no other one (mae, prior).")
+    if start.config != config:
+        names = [field.name for field in fields(config)]
+        other = [name for name in names if getattr(config, name) != getattr(start.config, name)]
+        raise AffectError(f"The model to start from differs from the settings in {', '.join(other)}.")
+    return start
 
 
 # -- losses: (model, batch, generator) -> named scalars, as `training.fit` takes them ----------------------------------

@@ -12,6 +12,8 @@ from affect_core.checkpoints import config_from_dict, load_model, save_weights
 from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
+from affect_core.explain import attention_distance, attention_matrices, readout_maps
+from affect_core.explorers import AttentionState, attention_figure
 from affect_core.export import save_timm_encoder
 from affect_core.mae import MAE, MAEConfig
 from affect_core.optim import parameter_groups
@@ -173,6 +175,29 @@ def test_a_stock_timm_takes_the_encoder_back(tmp_path, images):
     arguments = json.loads((tmp_path / "a.json").read_text())
     stock = timm.create_model(**arguments, checkpoint_path=tmp_path / "a.safetensors").eval()
     torch.testing.assert_close(encoder.summary_first(stock(images)), encoder(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["plain", "registers", "no class token", "no class token, registers"])
+def test_attention_maps_leave_out_what_is_no_patch(kind, images):
+    encoder = lively(kind)
+    before = {"plain": 1, "registers": 5, "no class token": 0, "no class token, registers": 4}[kind]
+    attention = attention_matrices(encoder, images)
+    assert attention.shape == (3, 2, 3, before + 16, before + 16)
+    patches = attention[..., before:, before:].mean(-2)
+    patches = (patches / patches.sum(-1, keepdim=True)).unflatten(-1, (4, 4))
+    torch.testing.assert_close(readout_maps(attention, "patch_tokens", encoder), patches)
+    read = readout_maps(attention, "class_token", encoder)
+    if encoder.has_class_token:
+        patches = attention[..., 0, before:] / attention[..., 0, before:].sum(-1, keepdim=True)
+    torch.testing.assert_close(read.flatten(-2), patches.reshape(read.flatten(-2).shape))
+    assert attention_distance(attention, prefix=before).shape == (2, 3)
+
+
+@pytest.mark.parametrize("kind", ["registers", "no class token", "no class token, registers"])
+def test_the_attention_browser_shows_encoders_of_other_kinds(kind, images):
+    emma = EMMA(EMMAConfig(vit=tiny(kind), hidden=8, va_source="vit_scores", va_lr=None)).eval()
+    for state in (AttentionState(layer=2, head=1), AttentionState(layer=2, rollout=True)):
+        assert attention_figure(state, emma, images).axes
 
 
 def test_onnx_gives_the_same_tokens(tmp_path):

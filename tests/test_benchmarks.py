@@ -2,18 +2,23 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from affect_core.corpora import open_packed
 from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.errors import AffectError
+from affect_core.labels import EXPRESSIONS, AffectPrediction
 from affect_core.losses import cotex_loss
 from affect_core.mae import MAEConfig
 from affect_core.vit import ViTConfig
-from benchmarks import peers
+from affect_core.workbook import project_root
+from benchmarks import peers, photographs
 from benchmarks.ceilings import counted_gflop
 from benchmarks.corpus_reading import _shard_reading, measure_reading, write_sparse_corpus
 from benchmarks.plain import PlainFaces, endless, plain_cotex_loss, write_faces
@@ -85,3 +90,35 @@ def test_peak_memory_counts_the_children_of_a_command():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0
     assert 0.3 <= float(done.stderr.split("peak memory ")[1].split()[0]) < 1.0
+
+
+def test_what_faces_are_called_is_counted_by_crop(tmp_path):
+    judged = pd.read_csv(project_root() / "benchmarks/orl_expressions.csv")
+    for person, picture in judged[["person", "picture"]].to_numpy():
+        (tmp_path / f"s{person}").mkdir(exist_ok=True)
+        Image.new("L", (92, 112), 100).save(tmp_path / f"s{person}" / f"{picture}.pgm")
+    faces, smiles = photographs.judged_faces(tmp_path)
+    assert len(faces) == len(smiles) == 210 and smiles.sum() == 90
+
+    @dataclass(frozen=True)
+    class Knows:
+        """Sees through the picture: the order of the judged faces is that of the file."""
+
+        prevalence: tuple = (1.0,) * 8
+
+        def __call__(self, pictures):
+            logits = np.full((len(pictures), 8), -9.0)
+            logits[np.arange(len(pictures)), np.where(smiles, EXPRESSIONS.index("happiness"), 0)] = 0.0
+            return AffectPrediction(expression_logits=logits + np.log(self.prevalence))
+
+    measured = photographs.measure(Knows(), faces, smiles)
+    assert set(measured) == set(photographs.CROPS)
+    for numbers in measured.values():
+        assert numbers["AUC"] == 1.0
+        assert numbers["smiling called, alike"] == dict.fromkeys(photographs.FIVE, 0) | {"happiness": 90}
+        assert numbers["neutral called, everyday"] == dict.fromkeys(photographs.FIVE, 0) | {"neutral": 120}
+
+
+def test_missing_photographs_are_named(tmp_path):
+    with pytest.raises(AffectError, match=r"1\.pgm is not there"):
+        photographs.judged_faces(tmp_path)

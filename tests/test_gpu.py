@@ -3,6 +3,7 @@
 Skipped where there is none.
 """
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from affect_core import CoTEX, CoTEXConfig, DANConfig, EMMAConfig, MAEConfig, ViTConfig, explorers
-from affect_core.augment import Augmentation, _Draws, _draw_views, _render_on_cpu, _render_with_torch, prepare
+from affect_core.augment import Augmentation, _draw_views, _Draws, _render_on_cpu, _render_with_torch, prepare
 from affect_core.dan import DAN
 from affect_core.distributed import Share
 from affect_core.emma import EMMA
@@ -29,9 +30,7 @@ TRAINING = TrainConfig(epochs=2, batch_size=16, accumulation=1, warmup_epochs=1,
 
 def on_both(model):
     """The model on the CPU and a copy of it on the GPU."""
-    copy = type(model)(model.config, model.prior.model) if isinstance(model, EMMA) else type(model)(model.config)
-    copy.load_state_dict(model.state_dict())
-    return model, copy.cuda()
+    return model, deepcopy(model).cuda()
 
 
 def emma() -> EMMA:

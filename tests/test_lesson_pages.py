@@ -1,11 +1,14 @@
 """Executed notebooks as pages: stamped, without machine paths and scripts, and those in docs/ match the sources."""
 
 import json
+import re
 
+import nbformat
 import pytest
 
 from affect_core.errors import AffectError
 from affect_core.lesson_pages import MOST_BYTES, page_digest, source_digest, stale_pages, write_pages
+from affect_core.page_exporter import PageExporter, mathml
 from affect_core.storage import read_json
 from affect_core.workbook import project_root
 
@@ -111,3 +114,22 @@ def test_the_committed_pages_match_the_committed_notebooks():
     assert not stale, f"the pages of {', '.join(stale)} are not those of notebooks/: `make docs` rebuilds them"
     pages = list((root / "docs" / "notebooks").glob("*.html"))
     assert sum(page.stat().st_size for page in pages) < MOST_BYTES
+
+
+def test_a_page_needs_no_network_and_has_its_formulas_typeset():
+    node = nbformat.v4.new_notebook(cells=[
+        nbformat.v4.new_markdown_cell("Half of $x_1$:\n\n$$\\frac{x_1}{2} = \\text{a\\_half}$$\n\n and `$y$` is code."),
+        nbformat.v4.new_markdown_cell("Unknown: $\\nosuchthing{a} < 1$."),
+    ])  # fmt: skip
+    page, _ = PageExporter().from_notebook_node(node)
+    assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page) and "MathJax" not in page
+    assert page.count("<math") == 2 and "<mfrac>" in page and "a_half" in page
+    assert "<code>$y$</code>" in page and r"<code>\nosuchthing{a} &lt; 1</code>" in page
+
+
+@pytest.mark.parametrize("path", sorted((project_root() / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_formula_of_the_notebooks_is_typeset(path):
+    cells = read_json(path)["cells"]
+    prose = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    formulas = re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", prose, re.DOTALL)
+    assert formulas and all("<math" in mathml(block or inline, "block") for block, inline in formulas)

@@ -1,5 +1,8 @@
 """Weights on their way into `data/weights`: halved, combined, scored, described."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from scipy.special import log_softmax
 from affect_core import shipped, shipped_cards
 from affect_core.calibration import expected_calibration_error
 from affect_core.checkpoints import load_model
+from affect_core.errors import AffectError
 from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS
 from affect_core.storage import read_json
 
@@ -16,7 +20,8 @@ from affect_core.storage import read_json
 @pytest.fixture(scope="module")
 def folder(smoke_book, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
-    shipped.export(smoke_book, smoke_book, folder)
+    shipped.train(smoke_book)
+    shipped.export([smoke_book.run_dir], smoke_book, smoke_book, folder)
     return folder
 
 
@@ -38,7 +43,7 @@ def test_halved_weights_are_half_the_bytes_and_nearly_the_same_model(folder, smo
 def test_cards_say_data_command_seed_scores_use_and_groups(folder):
     for name in shipped.MODELS:
         card = (folder / f"{name}.md").read_text()
-        for said in ("rendered faces", "affect_core.shipped export", "| seed", "minutes", "Intended use", "Apache-2.0"):
+        for said in ("rendered faces", "affect_core.shipped train", "| seed", "minutes", "Intended use", "Apache-2.0"):
             assert said in card, (name, said)
     card = (folder / "predict.md").read_text()
     for group in ("under 18", "60 and over", "rendered female", "lighter third", "darker third"):
@@ -57,6 +62,35 @@ def test_the_log_of_a_training_goes_with_its_weights(folder, smoke_book):
         smoke_book.profile.emma_training.epochs, smoke_book.profile.cotex_training.epochs]  # fmt: skip
     combination = shipped.read_combination(folder)
     assert combination["temperature"] > 0 and len(combination["thresholds"]) == 12
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_is_finished_and_both_parts_are_told(smoke_book, tmp_path):
+    shipped.train(smoke_book)
+    cut = tmp_path / "cut"
+    shutil.copytree(smoke_book.run_dir, cut)
+    for name in ("emma", "cotex"):
+        (cut / name / "record.json").unlink()
+    book = replace(smoke_book, run_dir=tmp_path / "finish")
+    shipped.finish(cut, book)
+    shipped.export([cut, book.run_dir], book, smoke_book, tmp_path / "weights")
+    training = read_json(tmp_path / "weights" / "training.json")
+    epochs = smoke_book.profile.emma_training.epochs
+    assert [entry["epoch"] for entry in training["emma"]["log"]] == list(range(1, 2 * epochs + 1))
+    assert epochs < training["emma"]["best_epoch"] <= 2 * epochs, "the kept weights are those of the last part"
+    assert [len(training[name]["phases"]) for name in shipped.MODELS] == [1, 1, 2, 2]
+    assert training["emma"]["phases"][0]["environment"]["commit"] is not None
+    card = (tmp_path / "weights" / "emma.md").read_text()
+    assert card.count("| trained for |") == 2 and "`finish`" in card
+    assert "`finish`" not in (tmp_path / "weights" / "mae.md").read_text()
+    stored, kept = (load_model(path) for path in (tmp_path / "weights/emma.safetensors",
+                                                  book.stage("emma") / "best.safetensors"))  # fmt: skip
+    torch.testing.assert_close(stored.vit.pos_embed, kept.vit.pos_embed, rtol=1e-3, atol=1e-4)
+
+
+def test_weights_that_were_not_trained_are_missed_in_a_sentence(smoke_book, tmp_path):
+    with pytest.raises(AffectError, match="no weights of mae"):
+        shipped.export([tmp_path], smoke_book, smoke_book, tmp_path / "weights")
 
 
 def test_the_temperature_of_overconfident_logits_is_found():

@@ -1,7 +1,8 @@
 """The stages on the small rendered corpus: they run, validate every frame, and freeze what they say they freeze."""
 
+import copy
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import torch
 from affect_core.augment import prepare
 from affect_core.batches import FaceBatches, predict_corpus
 from affect_core.checkpoints import load_model
+from affect_core.errors import AffectError
 from affect_core.labels import AffectPrediction
+from affect_core.stages import train_cotex, train_emma
 from affect_core.storage import read_json
 
 
@@ -81,3 +84,27 @@ def test_cotex_logs_both_terms_of_its_loss(smoke_book):
     weight = smoke_book.profile.cotex.js_weight
     assert entry["train_total"] == pytest.approx(entry["train_cross_entropy"] + weight * entry["train_js"], rel=1e-4)
     assert model.config.vocabulary == smoke_book.corpus("lsd").labels.vocabulary
+
+
+@pytest.mark.slow
+def test_a_trained_model_is_trained_further_and_another_one_refused(smoke_book, tmp_path):
+    p, abaw, lsd = smoke_book.profile, smoke_book.corpus("abaw4"), smoke_book.corpus("lsd")
+    slow = replace(p.emma_training, epochs=1, base_learning_rate=1e-9, minimum_learning_rate=0.0, warmup_epochs=0)
+    before = smoke_book.train_emma()[0]
+    start = build_copy(before)
+    model, record = train_emma(start.config, slow, p.emma_augmentation, abaw, tmp_path / "emma", start=start)
+    assert model is start and not record.reused and len(record.log) == 1
+    for one, other in zip(model.vit.parameters(), before.vit.parameters(), strict=True):
+        torch.testing.assert_close(one, other.cpu(), rtol=0, atol=1e-6)
+    cotex = build_copy(smoke_book.train_cotex()[0])
+    assert train_cotex(cotex.config, slow, p.cotex_augmentation, lsd, tmp_path / "cotex", start=cotex)[0] is cotex
+    with pytest.raises(AffectError, match="differs from the settings in .*hidden"):
+        train_emma(replace(start.config, hidden=7), slow, p.emma_augmentation, abaw, tmp_path / "other", start=start)
+    with pytest.raises(AffectError, match="takes no other one"):
+        train_emma(start.config, slow, p.emma_augmentation, abaw, tmp_path / "two", start=start,
+                   mae=smoke_book.pretrain_mae()[0])  # fmt: skip
+
+
+def build_copy(model):
+    """Another object with the same weights, on the CPU."""
+    return copy.deepcopy(model).cpu()

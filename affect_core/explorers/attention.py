@@ -18,6 +18,7 @@ from affect_core.explorers.shell import Explorer, choice, png, require_eval, who
 from affect_core.figures.attention import attention_over_faces
 from affect_core.figures.style import subtitle_of
 from affect_core.labels import ACTION_UNIT_NAMES, ACTION_UNITS, EXPRESSIONS
+from affect_core.vit import ViTEncoder
 
 CAVEAT = (
     "Attention shows where a layer gathers from, not what decides the answer (Jain and Wallace 2019); covering a place "
@@ -46,18 +47,20 @@ class AttentionState:
     target: str = "happiness"
 
 
-def attention_map(state: AttentionState, attention: Tensor, readout: str) -> tuple[Tensor, str]:
+def attention_map(
+    state: AttentionState, attention: Tensor, readout: str, encoder: ViTEncoder | None = None
+) -> tuple[Tensor, str]:
     """One map (g, g), summing to 1, and its name, of attention (depth, heads, T, T).
 
-    readout: see `explain.readout_maps`. Raises AffectError for a layer or head that is not there.
+    readout, encoder: see `explain.readout_maps`. Raises AffectError for a layer or head that is not there.
     """
     depth, heads = attention.shape[:2]
     if not 1 <= state.layer <= depth or not 0 <= state.head <= heads:
         raise AffectError(f"This ViT has layers 1 to {depth} with heads 1 to {heads}.")
     if state.rollout:
         rolled = explain.attention_rollout(attention[None])[0, state.layer - 1]
-        return explain.readout_maps(rolled, readout), f"rollout\nto layer {state.layer}"
-    maps = explain.readout_maps(attention[state.layer - 1], readout)  # (heads, g, g)
+        return explain.readout_maps(rolled, readout, encoder), f"rollout\nto layer {state.layer}"
+    maps = explain.readout_maps(attention[state.layer - 1], readout, encoder)  # (heads, g, g)
     if state.head == ALL_HEADS:
         return maps.mean(0), f"layer {state.layer},\nall heads"
     return maps[state.head - 1], f"layer {state.layer},\nhead {state.head}"
@@ -107,7 +110,7 @@ def attention_figure(
     image = images[state.face : state.face + 1]
     attention = explain.attention_matrices(emma, image)[0] if attention is None else attention
     drops, probability = occlusion_map(emma, image, state.target) if occlusion is None else occlusion
-    gathered, name = attention_map(state, attention, emma.config.vit.readout)
+    gathered, name = attention_map(state, attention, emma.config.vit.readout, emma.vit)
     maps = [gathered, drops.clamp_min(0), (-drops).clamp_min(0)]
     stack = torch.stack([explain.resize_maps(part, image.shape[-1]) for part in maps])[None]
     most, least = float(drops.max().clamp_min(0)), float((-drops).max().clamp_min(0))

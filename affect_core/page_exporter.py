@@ -1,0 +1,51 @@
+"""Notebooks as HTML pages that need no network: formulas are MathML, which browsers typeset themselves; no MathJax.
+
+This module imports nbconvert, which takes a second; import it where a page is made.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from jinja2 import pass_context
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+_MATHJAX = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.DOTALL)
+_EMPTY_SCRIPTS = re.compile(r'<script src="">\s*</script>')
+
+
+def mathml(latex: str, display: str) -> str:
+    """A formula (LaTeX, no dollars) as MathML; as code if something in it is unknown. display: "inline" or "block"."""
+    try:
+        converted = convert(latex.strip(), display=display).replace(r"\_", "_")
+    except Exception:  # the converter has no error class of its own
+        converted = "\\"
+    return f"<code>{escape(latex.strip())}</code>" if "\\" in converted else converted
+
+
+class _Renderer(IPythonRenderer):
+    def inline_math(self, body: str) -> str:
+        return mathml(body, "inline")
+
+    def block_math(self, body: str) -> str:
+        return mathml(body, "block")
+
+
+class PageExporter(HTMLExporter):
+    """nbconvert's HTML pages in the look of JupyterLab, with everything inside that they need."""
+
+    def __init__(self):
+        super().__init__(template_name="lab", require_js_url="", mermaid_js_url="", mathjax_url="",
+                         jquery_url="", jupyter_widgets_base_url="", widget_renderer_url="")  # fmt: skip
+
+    @pass_context
+    def markdown2html(self, context, source: str) -> str:
+        attachments = context.get("cell", {}).get("attachments", {})
+        return MarkdownWithMath(renderer=_Renderer(escape=False, attachments=attachments)).render(source)
+
+    def from_notebook_node(self, nb, resources=None, **options):
+        body, resources = super().from_notebook_node(nb, resources, **options)
+        return _EMPTY_SCRIPTS.sub("", _MATHJAX.sub("", body)), resources
