@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from affect_core.backbones import build_encoder
 from affect_core.distributed import Share
-from affect_core.vit import ViTConfig, num_visible, random_noise, take_patches
+from affect_core.vit import ViTConfig, block_for, num_visible, random_noise, take_patches
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class MAE(nn.Module):
         class_token = tokens[:, :1] + self.decoder_pos_embed[:, :1]
         tokens = torch.cat([class_token, tokens[:, 1:] + positions[:, :keep], hidden], dim=1)
         tokens = self.decoder_blocks[:-1](tokens)
-        decoded = _end_of_block(self.decoder_blocks[-1], tokens, 1 + keep)
+        decoded = block_for(self.decoder_blocks[-1], tokens, slice(1 + keep, None))
         prediction = self.decoder_pred(self.decoder_norm(decoded))  # (N, L - K, p*p*3)
         target = take_patches(self.patchify(images.float()), ids_shuffle[:, keep:])
         if self.config.norm_pix_loss:
@@ -237,24 +237,6 @@ def sincos_positions(grid_size: int, width: int) -> Tensor:
     row_then_column = build_sincos2d_pos_embed([grid_size, grid_size], dim=width, interleave_sin_cos=True)  # (L, width)
     positions = row_then_column.roll(width // 2, dims=1)
     return torch.cat([torch.zeros(1, width), positions]).unsqueeze(0)
-
-
-def _end_of_block(block: Block, tokens: Tensor, start: int) -> Tensor:
-    """What timm's `block` gives for tokens[:, start:], (N, T - start, D): they look at all, the others at nothing."""
-    attention, asking = block.attn, tokens[:, start:]
-    n, count, width = asking.shape
-    normed = block.norm1(tokens)
-    weight, bias = attention.qkv.weight, attention.qkv.bias
-    query = F.linear(normed[:, start:], weight[:width], bias[:width])
-    key, value = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)
-    query, key, value = (part.reshape(n, -1, attention.num_heads, attention.head_dim).transpose(1, 2)
-                         for part in (query, key, value))  # fmt: skip
-    if attention.fused_attn:
-        gathered = F.scaled_dot_product_attention(query, key, value)
-    else:
-        gathered = ((query * attention.scale) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
-    asking = asking + attention.proj(gathered.transpose(1, 2).reshape(n, count, width))
-    return asking + block.mlp(block.norm2(asking))
 
 
 def _patch_statistics(patches: Tensor) -> tuple[Tensor, Tensor]:

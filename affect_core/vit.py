@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from timm.layers import resample_abs_pos_embed
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -102,6 +102,11 @@ class ViTEncoder(VisionTransformer):
                   Hidden patches are left out before the linear projection, so they cost nothing.
         Raises AffectError for images of another size.
         """
+        tokens = self.blocks(self._embedded(images, ids_keep))
+        return self.summary_first(self.norm(tokens))
+
+    def _embedded(self, images: Tensor, ids_keep: Tensor | None) -> Tensor:
+        """What enters the first block, (N, P + L, D) or (N, P + K, D)."""
         size = self.config.image_size
         if images.shape[1:] != (3, size, size):
             raise AffectError(f"this model takes images of 3 x {size} x {size}, not {tuple(images.shape[1:])}")
@@ -113,8 +118,7 @@ class ViTEncoder(VisionTransformer):
             projection = self.patch_embed.proj
             patches = self.patch_embed.norm(F.linear(visible, projection.weight.flatten(1), projection.bias))
             patches = patches + take_patches(positions.expand(len(images), -1, -1), ids_keep)
-        tokens = torch.cat([prefix.expand(len(images), -1, -1), patches], dim=1)
-        return self.summary_first(self.norm(self.blocks(self.norm_pre(tokens))))
+        return self.norm_pre(torch.cat([prefix.expand(len(images), -1, -1), patches], dim=1))
 
     def summary_first(self, tokens: Tensor) -> Tensor:
         """Tokens of all kinds (N, P + K, D) -> one token about the whole face, then the patches: (N, 1 + K, D).
@@ -133,11 +137,16 @@ class ViTEncoder(VisionTransformer):
 
         With readout "patch_tokens" hidden patches count as 0 and visible ones L / K times, as dropout does, so that
         training on parts and testing on whole faces see features of one scale.
+
+        In training the last block answers for the class token alone if that is what is read: the same numbers for 7 %
+        less work (ViT-B). Otherwise every token passes it, for those who look inside.
         """
-        tokens = self(images, ids_keep)
         if self.config.readout == "class_token":
-            return tokens[:, 0]
-        patches = tokens[:, 1:]  # (N, K, D), class token dropped
+            if not self.training or type(self) is not ViTEncoder:
+                return self(images, ids_keep)[:, 0]
+            tokens = self.blocks[:-1](self._embedded(images, ids_keep))
+            return self.norm(block_for(self.blocks[-1], tokens, slice(0, 1)))[:, 0]
+        patches = self(images, ids_keep)[:, 1:]  # (N, K, D), class token dropped
         if ids_keep is not None:
             n, kept, width = patches.shape
             scaled = patches * (self.config.num_patches / kept)
@@ -182,6 +191,29 @@ class ViTEncoder(VisionTransformer):
         embedded = self._embedded_prefix
         prefix = torch.cat([self.pos_embed[:, :0], *self._prefix_tokens()], dim=1)  # (1, P, D)
         return (prefix + self.pos_embed[:, :embedded] if embedded else prefix), self.pos_embed[:, embedded:]
+
+
+def block_for(block: Block, tokens: Tensor, rows: slice) -> Tensor:
+    """What timm's plain `block` gives for tokens[:, rows]: (N, T, D) -> (N, R, D). They look at all, others at none.
+
+    In training it draws the same numbers for stochastic depth as the whole block. The attention must be timm's without
+    norms of queries and keys.
+    """
+    attention, asking = block.attn, tokens[:, rows]
+    n, count, width = asking.shape
+    normed = block.norm1(tokens)
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    query = F.linear(normed[:, rows], weight[:width], bias[:width])
+    key, value = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=-1)
+    query, key, value = (part.reshape(n, -1, attention.num_heads, attention.head_dim).transpose(1, 2)
+                         for part in (query, key, value))  # fmt: skip
+    if attention.fused_attn:
+        gathered = F.scaled_dot_product_attention(query, key, value)
+    else:
+        gathered = ((query * attention.scale) @ key.transpose(-2, -1)).softmax(dim=-1) @ value
+    gathered = attention.proj(gathered.transpose(1, 2).reshape(n, count, width))
+    asking = asking + block.drop_path1(block.ls1(gathered))
+    return asking + block.drop_path2(block.ls2(block.mlp(block.norm2(asking))))
 
 
 def resample_positions(pos_embed: Tensor, grid_size: int, num_prefix_tokens: int = 1) -> Tensor:

@@ -60,6 +60,10 @@ def endless(dataset: Dataset, batch_size: int, workers: int = 2):
         yield from loader
 
 
+class WholeViT(ViTEncoder):
+    """A ViTEncoder in whose training every token passes every block."""
+
+
 def plain_cotex_loss(model: CoTEX, images: Tensor, target: Tensor, noise: list[Tensor] | None = None) -> Tensor:
     """CoTEX's loss: every view embeds all patches, then keeps its own; divergence written out.
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_training import CONFIG, Numbers, evaluate, network, squared_error
 
-from affect_core import stages, training
+from affect_core import stages, training_loop
 from affect_core.bad_batch import keep_bad_batch
 from affect_core.errors import AffectError
 from affect_core.mae import MAE
@@ -158,7 +158,7 @@ def test_a_stages_batch_played_from_its_file_alone_gives_its_losses_bit_for_bit(
 ):
     """The batch is a good one, so that equality means something: stopping at the second step is ordered."""
     calls = iter([None, ("training loss", math.nan)])
-    monkeypatch.setattr(training, "what_is_not_finite", lambda *_: next(calls))
+    monkeypatch.setattr(training_loop, "what_is_not_finite", lambda *_: next(calls))
     with pytest.raises(AffectError, match="at step 2 of"):
         train(stage, smoke_book, tmp_path / stage, epochs=1)
     bad = load_bad_batch(tmp_path / stage / "bad_batch.pt")

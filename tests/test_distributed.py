@@ -109,17 +109,17 @@ def test_a_run_of_one_process_goes_on_with_two(alone, profile, tmp_path):
     """Killed in the middle with one process, finished with two: the weights of the run left in peace."""
     script = f"""
 import os
-import affect_core.training as training
+import affect_core.training_loop as training
 from affect_core.train import main
 
-save = training._Loop._save_resume
+save = training.TrainingLoop._save_resume
 
 def save_and_die(self):
     save(self)
     if self.step == self.total_steps // 2:
         os._exit(9)
 
-training._Loop._save_resume = save_and_die
+training.TrainingLoop._save_resume = save_and_die
 main({["mae", "--profile", profile, "--run-dir", str(tmp_path)]!r})
 """
     command = [sys.executable, "-c", script]

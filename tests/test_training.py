@@ -189,7 +189,7 @@ def test_a_compiled_training_computes_the_same(tmp_path):
 
 
 def test_compiling_without_a_compiler_is_said_in_a_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr("affect_core.training.shutil.which", lambda name: None)
+    monkeypatch.setattr("affect_core.training_loop.shutil.which", lambda name: None)
     with pytest.raises(AffectError, match=r"compile = true needs a C\+\+ compiler .*: set it to false"):
         train(tmp_path / "run", replace(CONFIG, compile=True))
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from affect_core.distributed import Share
 from affect_core.errors import AffectError
+from affect_core.hardware import attention_layers, fused_attention
 from affect_core.vit import ViTConfig, ViTEncoder, num_visible, random_noise, resample_positions, take_patches
 
 TINY = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=3)
@@ -199,3 +200,29 @@ def test_visible_features_are_scaled_by_all_over_kept():
     features = encoder.features(images, ids_keep).view(16, 24)
     torch.testing.assert_close(features[5], 16 * encoder(images, ids_keep)[0, 1])
     assert features.any(dim=1).nonzero().tolist() == [[5]]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("ids_keep", [None, torch.tensor([[3, 0, 15], [7, 8, 9], [1, 2, 14]])])
+def test_a_head_that_reads_the_class_token_trains_as_if_every_token_had_passed_the_last_block(images, ids_keep, fused):
+    torch.manual_seed(0)
+    encoder = ViTEncoder(replace(TINY, drop_path=0.5)).train()
+    for parameter in encoder.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    passed = []
+    encoder.blocks[-1].mlp.register_forward_hook(lambda _, inputs, output: passed.append(output.shape[1]))
+    results = []
+    for tokens in (lambda: encoder(images, ids_keep)[:, 0], lambda: encoder.features(images, ids_keep)):
+        encoder.zero_grad()
+        torch.manual_seed(3)  # of the blocks that stochastic depth leaves out
+        with fused_attention(attention_layers(encoder), fused):
+            features = tokens()
+        features.square().sum().backward()
+        results.append((features.detach(), [parameter.grad for parameter in encoder.parameters()]))
+    (whole, whole_gradients), (short, gradients) = results
+    torch.testing.assert_close(short, whole, rtol=1e-4, atol=1e-5)
+    for one, other in zip(gradients, whole_gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    assert passed == [17 if ids_keep is None else 4, 1]
+    encoder.eval().features(images, ids_keep)
+    assert passed[-1] > 1, "outside training every token passes"
