@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,9 +22,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from affect_core.checkpoints import load_model, read_metadata, save_weights
-from affect_core.corpora import combine_corpora
 from affect_core.errors import AffectError
-from affect_core.labels import EXPRESSIONS
 from affect_core.profiles import load_profile
 from affect_core.record import PACKAGE
 from affect_core.stages import train_cotex, train_emma
@@ -37,8 +36,12 @@ PROFILE, FINISH = "shipped", "shipped_finish"
 
 
 def weights_dir() -> Path:
-    """`data/weights/` of the checkout."""
-    return project_root() / "data" / "weights"
+    """`data/weights/` of the checkout, or the folder that the environment variable AFFECT_WEIGHTS names.
+
+    An installed package has no checkout around it: copy or clone `data/weights` and name it.
+    """
+    named = os.environ.get("AFFECT_WEIGHTS", "")
+    return Path(named).expanduser() if named else project_root() / "data" / "weights"
 
 
 def shipped_model(name: str) -> nn.Module:
@@ -52,7 +55,10 @@ def shipped_model(name: str) -> nn.Module:
         return shipped_model("emma").prior.model
     path = weights_dir() / FILES[name]
     if not path.exists():
-        raise AffectError(f"{path} not found: the trained weights are in the project's checkout, or see {__name__}.")
+        raise AffectError(
+            f"{path} not found: the trained weights are in data/weights of the project's checkout; elsewhere set "
+            f"AFFECT_WEIGHTS to a copy of that folder, or train them (see {__name__})."
+        )
     return load_model(path)
 
 
@@ -81,14 +87,11 @@ def train(book: Workbook) -> None:
 
 
 def finish(interrupted: Path, book: Workbook) -> None:
-    """Train EMMA and CoTEX of the run `interrupted` further, as `book`'s profile says, in `book`'s run folder.
-
-    EMMA now meets the people of AffectNet too, who have expressions, valence and arousal but no action units.
-    """
+    """Train EMMA and CoTEX of the run `interrupted` further, as `book`'s profile says, in `book`'s run folder."""
     p, options = book.profile, {"device": book.device, "progress": book.progress}
     emma, cotex = (load_model(Path(interrupted) / name / "best.safetensors") for name in ("emma", "cotex"))
-    faces = combine_corpora([book.corpus("abaw4"), book.corpus("affectnet")], EXPRESSIONS)
-    train_emma(emma.config, p.emma_training, p.emma_augmentation, faces, book.stage("emma"), start=emma, **options)
+    train_emma(emma.config, p.emma_training, p.emma_augmentation, book.corpus("abaw4"), book.stage("emma"),
+               start=emma, **options)  # fmt: skip
     train_cotex(cotex.config, p.cotex_training, p.cotex_augmentation, book.corpus("lsd"), book.stage("cotex"),
                 start=cotex, **options)  # fmt: skip
 

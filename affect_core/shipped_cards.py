@@ -29,8 +29,8 @@ from affect_core.storage import read_json, write_text
 from affect_core.uncertainty import compare_uncertainties
 from affect_core.workbook import Workbook
 
-ZOOMS = (1.1,)
-CNN_SHARE, COTEX_SHARE = 0.75, 0.25
+ZOOMS = (1.0,)
+CNN_SHARE, COTEX_SHARE = 0.35, 0.25
 """Weights in the combination: chosen, not fitted. See `Predictor`."""
 
 AGES = {"under 18": (0, 18), "18 to 59": (18, 60), "60 and over": (60, 200)}

@@ -1,5 +1,6 @@
 """From pictures to one answer: what may be given, how the models are combined, and the weights that ship."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from affect_core.errors import AffectError
 from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS, LSD_EXPRESSIONS
 from affect_core.prediction import Predictor, as_pictures, to_expressions
 from affect_core.vit import ViTConfig
+from affect_core.workbook import project_root
 
 VIT = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=3)
 
@@ -148,3 +150,12 @@ def test_the_shipped_prior_is_the_one_inside_emma():
         assert torch.equal(tensor, emma.prior.model.state_dict()[name])
     with pytest.raises(AffectError, match="there are mae, prior, emma, cotex"):
         shipped.shipped_model("dan")
+
+
+def test_an_installed_package_takes_weights_from_a_named_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("AFFECT_WEIGHTS", str(tmp_path / "none"))
+    with pytest.raises(AffectError, match="set AFFECT_WEIGHTS to a copy"):
+        shipped.shipped_model("mae")
+    monkeypatch.setenv("AFFECT_WEIGHTS", str(tmp_path))
+    shutil.copy(project_root() / "data/weights/mae.safetensors", tmp_path)
+    assert shipped.shipped_model("mae").config.mask_ratio == 0.75
