@@ -14,6 +14,8 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 _MATHJAX = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.DOTALL)
+_FUNCTION = re.compile(r'<mi>(log|tanh|exp|sin|cos)</mi>(?!<mo stretchy="false">&#x00028;)')
+_LOOK = "<style>math {font-size: 1.12em}</style></head>"
 _EMPTY_SCRIPTS = re.compile(r'<script src="">\s*</script>')
 
 
@@ -23,7 +25,9 @@ def mathml(latex: str, display: str) -> str:
         converted = convert(latex.strip(), display=display).replace(r"\_", "_")
     except Exception:  # the converter has no error class of its own
         converted = "\\"
-    return f"<code>{escape(latex.strip())}</code>" if "\\" in converted else converted
+    if "\\" in converted:
+        return f"<code>{escape(latex.strip())}</code>"
+    return _FUNCTION.sub(r'<mspace width="0.17em"/><mi>\1</mi><mspace width="0.17em"/>', converted)
 
 
 class _Renderer(IPythonRenderer):
@@ -48,4 +52,5 @@ class PageExporter(HTMLExporter):
 
     def from_notebook_node(self, nb, resources=None, **options):
         body, resources = super().from_notebook_node(nb, resources, **options)
-        return _EMPTY_SCRIPTS.sub("", _MATHJAX.sub("", body)), resources
+        body = _EMPTY_SCRIPTS.sub("", _MATHJAX.sub("", body))
+        return body.replace("</head>", _LOOK, 1), resources

@@ -127,6 +127,11 @@ def test_a_page_needs_no_network_and_has_its_formulas_typeset():
     assert "<code>$y$</code>" in page and r"<code>\nosuchthing{a} &lt; 1</code>" in page
 
 
+def test_a_function_keeps_its_distance_unless_brackets_follow():
+    assert "<mi>log</mi><mspace" in mathml(r"2 \log C", "inline")
+    assert "<mspace" not in mathml(r"\log (C)", "inline")
+
+
 @pytest.mark.parametrize("path", sorted((project_root() / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_every_formula_of_the_notebooks_is_typeset(path):
     cells = read_json(path)["cells"]
