@@ -13,6 +13,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -69,10 +70,11 @@ def execute(source: Path, target: Path, parameters: dict) -> str | None:
 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        papermill.execute_notebook(
-            str(source), str(target), parameters=parameters, cwd=str(source.parent), kernel_name="python3",
-            progress_bar=False, start_timeout=120,
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory(prefix="affect_core ") as sockets:
+            papermill.execute_notebook(
+                str(source), str(target), parameters=parameters, cwd=str(source.parent), kernel_name="python3",
+                progress_bar=False, start_timeout=120, kernel_manager_class=_kernel_manager(Path(sockets)),
+            )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         return f"{error.ename}: {error.evalue}"
     except DeadKernelError:
@@ -80,6 +82,26 @@ def execute(source: Path, target: Path, parameters: dict) -> str | None:
     except OSError as error:
         return f"{target} cannot be written: {error.strerror}"
     return None
+
+
+def _kernel_manager(folder: Path) -> type:
+    """A manager whose kernel is spoken to through sockets in `folder`, which is the user's own, not through ports.
+
+    Any program of the machine may listen to a port, and ipykernel says so for every notebook. Paths of sockets have a
+    hundred letters at most; where they would have more, and on Windows, it stays with ports.
+    """
+    from jupyter_client.manager import AsyncKernelManager
+
+    connection = folder / "kernel.json"
+
+    class PrivateKernelManager(AsyncKernelManager):
+        transport = "ipc"
+
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, connection_file=str(connection), **options)
+
+    fits = len(f"{connection.with_suffix('')}-ipc-1") < 100
+    return PrivateKernelManager if os.name == "posix" and fits else AsyncKernelManager
 
 
 def main() -> None:

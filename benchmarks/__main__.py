@@ -32,7 +32,7 @@ def main() -> None:
     options = parser.parse_args()
     profile = load_profile(options.profile)
     results = {"profile": profile.name, "environment": environment_record(DEVICE), "ceilings": ceilings()}
-    machine = re.sub(r"[^a-z0-9]+", "-", f"{results['environment']['hardware']}".lower()).strip("-")
+    machine = re.sub(r"[^a-z0-9]+", "-", f"{results['environment']['hardware']} {cpu_generation()}".lower()).strip("-")
     path = Path(__file__).parent / "results" / f"{machine or platform.machine()}.json"
     results = (read_json(path) if path.exists() and options.only else {}) | results
     for measure in MEASURES:
@@ -42,6 +42,15 @@ def main() -> None:
             sys.stdout.flush()
             write_json(path, results)
     sys.stdout.write(f"written: {os.path.relpath(path)}\n")
+
+
+def cpu_generation() -> str:
+    """Family and model of the processor where Linux tells them and its name does not; "" on a GPU or elsewhere."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if DEVICE.type != "cpu" or not cpuinfo.exists():
+        return ""
+    facts = dict(re.findall(r"^(cpu family|model)\s*:\s*(\d+)$", cpuinfo.read_text(), re.MULTILINE))
+    return " ".join(f"{name.split()[-1]} {number}" for name, number in sorted(facts.items()))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Executing notebooks: order, skipping, failure, command line. (The real ones run in test_notebooks.py.)"""
 
 import json
+import os
 import time
 
 import pytest
 
-from affect_core import runner
+from affect_core import notebook_process, runner
 from affect_core.errors import AffectError
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -50,6 +51,29 @@ def test_notebooks_run_in_order_are_skipped_when_nothing_changed_and_run_when_so
     write_notebook(two / "nb" / "00_first.ipynb", "open(run_dir + '/value', 'w').write('1')")
     assert run(two)[0] == ["executed", "executed"], "a notebook is out of date when one it needs was"
     assert run(two, seed=1)[0] == ["executed", "executed"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sockets with a path are POSIX")
+def test_kernels_are_spoken_to_through_sockets_of_the_user_alone_which_are_gone_afterwards(two):
+    """Ports would be open to every program of the machine."""
+    (two / "run").mkdir()
+    write_notebook(two / "nb" / "00_first.ipynb", """
+import json, os, stat, ipykernel
+file = ipykernel.get_connection_file()
+folder = os.path.dirname(json.load(open(file))["ip"])
+mode = stat.S_IMODE(os.stat(folder).st_mode) & 0o777
+open(run_dir + "/kernel", "w").write(json.dumps([json.load(open(file))["transport"], folder, mode]))
+open(run_dir + "/value", "w").write("41")
+""")  # fmt: skip
+    run(two)
+    transport, folder, mode = json.loads((two / "run" / "kernel").read_text())
+    assert (transport, mode) == ("ipc", 0o700) and not os.path.exists(folder)
+    assert [path.suffix for path in (two / "nb").iterdir()] == [".ipynb"] * 2
+
+
+def test_a_long_path_of_the_temporary_folder_keeps_ports(tmp_path):
+    assert notebook_process._kernel_manager(tmp_path / "short")().transport in ("ipc", "tcp")
+    assert notebook_process._kernel_manager(tmp_path / ("long" * 30))().transport == "tcp"
 
 
 def test_a_failing_notebook_stops_the_run_with_its_name_and_reason(two):
