@@ -40,7 +40,7 @@ def test_halved_weights_are_half_the_bytes_and_nearly_the_same_model(folder, smo
 
 
 @pytest.mark.slow
-def test_cards_say_data_command_seed_scores_use_and_groups(folder):
+def test_cards_say_data_command_seed_scores_use_and_groups(folder, smoke_book):
     for name in shipped.MODELS:
         card = (folder / f"{name}.md").read_text()
         for said in ("rendered faces", "affect_core.shipped train", "| seed", "minutes", "Intended use", "Apache-2.0"):
@@ -51,7 +51,9 @@ def test_cards_say_data_command_seed_scores_use_and_groups(folder):
     assert "views of CoTEX" in card and "CNN and ViT" in card, "which uncertainty was measured, and against what"
     scores = read_json(folder / "scores.json")
     assert 0 < scores["mae"]["held-out error"] < 2 and {"estimate", "low", "high"} <= set(scores["emma"]["p_mtl"])
-    assert sum(row["n"] for row in scores["predict"]["by group"][:3]) == scores["predict"]["n"]
+    stills = shipped_cards.known_expressions(smoke_book.corpus("affectnet"))[1]
+    assert sum(row["n"] for row in scores["predict"]["by group"][:3]) == scores["predict"]["n by group"] == len(stills)
+    assert scores["predict"]["n"] < len(stills), "the other scores are of validation people"
 
 
 @pytest.mark.slow
