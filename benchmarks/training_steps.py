@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from affect_core.augment import Augmentation, augment
 from affect_core.cotex import CoTEX
@@ -56,6 +58,7 @@ def _mae_step(config: MAEConfig, batch: int, rounds: int) -> dict:
         for precision in PEER_PRECISIONS:
             step = _plain_step(peer, lambda peer=peer: peer(images), precision != "fp32")
             alternatives[f"{name}, {precision}"] = step, batch
+    products = _rate_of_products(alternatives["ours"][0], batch)
     with compiled(lambda: ours.training_loss(images)) as loss:
         step, seconds = _compiled_step(ours, loss, bf16)
         measured = rates(alternatives | {"ours, compiled": (step, batch)}, rounds, CALLS, wait_for_device)
@@ -67,6 +70,7 @@ def _mae_step(config: MAEConfig, batch: int, rounds: int) -> dict:
     result = {
         "batch": batch, "images per second": {name: round(rate, 2) for name, rate in measured.items()},
         "GFLOP per image": round(gflop, 3), "bound, images per second": round(bound, 2),
+        "matrix products alone, share of the bound": round(products / bound, 2),
         "seconds to compile": round(seconds, 1),
     }  # fmt: skip
     for name in ("ours", "ours, compiled"):
@@ -75,6 +79,39 @@ def _mae_step(config: MAEConfig, batch: int, rounds: int) -> dict:
             result[f"times the faster peer, {precision}{after}"] = round(measured[name] / rate, 2)
         result[f"share of the bound{after}"] = round(measured[name] / bound, 2)
     return result
+
+
+def _rate_of_products(step, batch: int) -> float:
+    """Images a second if a step were nothing but its matrix products, in their own shapes and types."""
+    with _MatrixProducts() as recorder:
+        step()
+    products = [(product, [_like(given) if isinstance(given, tuple) else given for given in inputs])
+                for product, inputs in recorder.calls]  # fmt: skip
+
+    def all_products() -> None:
+        for product, inputs in products:
+            product(*inputs)
+
+    return rates({"products": (all_products, batch)}, rounds=9, calls=CALLS, wait=wait_for_device)["products"]
+
+
+class _MatrixProducts(TorchDispatchMode):
+    """Keeps the matrix products that run within: the operator, and (shape, strides, type) of each tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls: list[tuple[Callable, list]] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function.overloadpacket.__name__ in ("mm", "addmm", "bmm"):
+            inputs = [(given.shape, given.stride(), given.dtype) if torch.is_tensor(given) else given for given in args]
+            self.calls.append((function, inputs))
+        return function(*args, **(kwargs or {}))
+
+
+def _like(described: tuple) -> torch.Tensor:
+    shape, stride, dtype = described
+    return torch.empty_strided(shape, stride, dtype=dtype, device=DEVICE).normal_()
 
 
 @contextmanager
@@ -105,31 +142,38 @@ def _compiled_step(model: nn.Module, loss, bf16: bool):
 def finetuning_steps(profile: Profile) -> dict:
     """Images a second of EMMA's and CoTEX's training, loading included, against plain loops (`plain.py`).
 
-    Batches of ViT-B/16 are as in the paper's relation, four times as many masked faces as whole ones (METHOD).
+    CoTEX has batches in the paper's relation, four times as many masked faces as whole ones (METHOD), and at the
+    profile's size also as many.
     """
-    large, rounds = load_profile("gpu"), 5 if ON_GPU else 3
+    large = load_profile("gpu")
     small, whole = (256, 128) if ON_GPU else (64, 16)
+    short, long = {"rounds": 5, "calls": 10, "warm_up": 5, "pause": 0.5}, {"rounds": 3}
+    if ON_GPU:
+        long = {"rounds": 5, "calls": CALLS}
     return {
-        f"{profile.name} size": {"EMMA": _emma(profile, small, 9), _MASKED: _cotex(profile, small, 9)},
-        "ViT-B/16 at 224 px": {"EMMA": _emma(large, whole, rounds), _MASKED: _cotex(large, 4 * whole, rounds)},
-    }
+        f"{profile.name} size": {
+            "EMMA": _emma(profile, small, short), _MASKED: _cotex(profile, small, short),
+            f"{_MASKED}, batch enlarged": _cotex(profile, 4 * small, short),
+        },
+        "ViT-B/16 at 224 px": {"EMMA": _emma(large, whole, long), _MASKED: _cotex(large, 4 * whole, long)},
+    }  # fmt: skip
 
 
 _MASKED = "CoTEX, mask ratio 0.75"
 
 
-def _emma(profile: Profile, batch: int, rounds: int) -> dict:
+def _emma(profile: Profile, batch: int, turns: dict) -> dict:
     plain, ours = (EMMA(profile.emma, DAN(profile.prior)).to(DEVICE) for _ in range(2))
     plain.vit.__class__ = WholeViT
     labels = AffectLabels.missing(batch).to(DEVICE)
     labels.valence_arousal_valid[:], labels.action_units_valid[:], labels.expression_valid[:] = True, True, True
     return _against_plain(
         plain, lambda images: multitask_loss(plain(images), labels)["total"],
-        ours, lambda images: multitask_loss(ours(images), labels)["total"], profile, batch, rounds,
+        ours, lambda images: multitask_loss(ours(images), labels)["total"], profile, batch, turns,
     )  # fmt: skip
 
 
-def _cotex(profile: Profile, batch: int, rounds: int) -> dict:
+def _cotex(profile: Profile, batch: int, turns: dict) -> dict:
     config, generator = replace(profile.cotex, mask_ratio=0.75), torch.Generator(DEVICE).manual_seed(0)
     plain, ours = (CoTEX(config).to(DEVICE) for _ in range(2))
     classes, known = torch.arange(batch, device=DEVICE) % len(config.vocabulary), torch.ones(batch, dtype=torch.bool)
@@ -137,12 +181,15 @@ def _cotex(profile: Profile, batch: int, rounds: int) -> dict:
     return _against_plain(
         plain, lambda images: plain_cotex_loss(plain, images, classes),
         ours, lambda images: cotex_loss(ours(images, generator), classes, known, config.js_weight)["total"],
-        profile, batch, rounds,
+        profile, batch, turns,
     )  # fmt: skip
 
 
-def _against_plain(plain_model, plain_loss, model, loss, profile: Profile, batch: int, rounds: int) -> dict:
-    """Losses take images (N, 3, S, S), which a DataLoader and our store bring; the loaders' time counts."""
+def _against_plain(plain_model, plain_loss, model, loss, profile: Profile, batch: int, turns: dict) -> dict:
+    """Losses take images (N, 3, S, S), which a DataLoader and our store bring; the loaders' time counts.
+
+    turns: arguments of `rates`.
+    """
     size, bf16, rng = profile.vit.image_size, has_bf16(DEVICE), np.random.default_rng(0)
     augmentation, generator = Augmentation(enlarge=1.04, jitter_probability=0.2), torch.Generator(DEVICE).manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -158,10 +205,10 @@ def _against_plain(plain_model, plain_loss, model, loss, profile: Profile, batch
             "ours": (_our_step(model, lambda: loss(prepared()), bf16), batch),
         }
         if ON_GPU:  # time on a GPU is lent by the minute: what compiling gains is measured for MAE alone
-            return ratios(rates(alternatives, rounds, CALLS, wait_for_device), "plain") | {"batch": batch}
+            return ratios(rates(alternatives, wait=wait_for_device, **turns), "plain") | {"batch": batch}
         with compiled(loss) as compiled_loss:
             step, seconds = _compiled_step(model, lambda: compiled_loss(prepared()), bf16)
-            measured = rates(alternatives | {"ours, compiled": (step, batch)}, rounds)
+            measured = rates(alternatives | {"ours, compiled": (step, batch)}, **turns)
     return ratios(measured, "plain") | {"batch": batch, "seconds to compile": round(seconds, 1)}
 
 

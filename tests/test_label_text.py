@@ -111,3 +111,35 @@ def test_files_that_cannot_be_read_are_told_in_words(tmp_path):
 def test_what_counts_as_a_number():
     assert all(map(is_number, ["1", " -2.5e3 ", "nan", "inf", "-0"]))
     assert not any(map(is_number, ["", "one", "1,5", "0x10", "1 2"]))
+
+
+def test_a_block_is_read_as_soon_as_it_holds_its_lines_or_more_than_its_characters(tmp_path, monkeypatch):
+    path = written(tmp_path, "\n".join(f"{number}.png,w,{number},0" for number in range(7)))  # 11 characters a line
+    read_block, blocks = label_text._read_block, []
+
+    def noted(path, log, rows, *rest):
+        blocks.append(len(rows))
+        return read_block(path, log, rows, *rest)
+
+    monkeypatch.setattr(label_text, "_read_block", noted)
+    for lines, characters, expected in ((3, 1000, [3, 3, 1]), (1000, 22, [3, 3, 1]), (1000, 21, [2, 2, 2, 1]),
+                                        (2, 22, [2, 2, 2, 1]), (1000, 76, [7, 0]), (1000, 77, [7])):  # fmt: skip
+        monkeypatch.setattr(label_text, "_BLOCK_LINES", lines)
+        monkeypatch.setattr(label_text, "_BLOCK_CHARACTERS", characters)
+        blocks.clear()
+        assert len(read(path)[0].name) == 7 and blocks == expected, (lines, characters)
+
+
+def test_a_comma_parts_the_fields_unless_told(tmp_path):
+    path, log = written(tmp_path, "a,3\n"), ProblemLog("list")
+    text = read_label_text(path, log, fields=("image", "x"), columns=("x",), is_header=lambda fields: False)
+    assert text.name == ["a"] and text.values.tolist() == [[3]] and not log.problems
+
+
+def test_a_long_field_is_quoted_in_part(tmp_path):
+    _, problems = read(written(tmp_path, f"a,w,{'x' * 50},2\n"))
+    assert problems == [(1, f"x is '{'x' * 40}', not a number", 1)]
+
+
+def test_whether_a_field_is_a_number_is_true_or_false():
+    assert is_number("1") is True and is_number("one") is False

@@ -277,3 +277,11 @@ def test_reconstruct_leaves_no_gradient_and_takes_a_ratio(mae, images):
     picture = mae.reconstruct(images, generator=generator(), mask_ratio=0.25)
     assert not picture.prediction.requires_grad
     assert picture.mask.mean().item() == 0.25
+
+
+def test_the_class_token_enters_the_decoder_at_its_position_in_training_as_in_pictures(images):
+    torch.manual_seed(0)
+    mae = MAE(CONFIG).eval()
+    mae.decoder_pos_embed.data.normal_()  # fixed ones are 0 for the class token; those of other checkpoints need not be
+    noise = torch.rand(3, 16, generator=generator())
+    torch.testing.assert_close(mae.training_loss(images, noise=noise), mae(images, noise=noise).loss)

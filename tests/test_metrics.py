@@ -272,3 +272,14 @@ def test_bfloat16_tensors_and_lists_are_read():
 def test_confusion_has_eight_classes_unless_told():
     assert expression_confusion([7], [0]).tolist()[0] == [0] * 7 + [1]
     assert expression_f1([7], [7]).tolist() == [0] * 7 + [1]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_entry_that_is_no_number_leaves_no_ccc_even_against_a_constant(bad):
+    for pair in (([bad, 0.5], [1.0, 1.0]), ([1.0, 1.0], [0.5, bad])):
+        assert np.isnan(ccc(*pair))
+
+
+def test_a_spread_below_what_float64_can_square_counts_as_none():
+    barely = np.array([0.0, 1e-170])
+    assert np.ptp(barely) > 0 and ccc(barely, barely) == 0

@@ -172,6 +172,23 @@ def test_ferplus_says_which_votes_and_usages_are_wrong(tmp_path):
     assert [problem.line for problem in error.value.problems] == [2, 4]
 
 
+def test_fer_quotes_forty_characters_of_what_is_wrong_and_counts_have_nine_digits(tmp_path):
+    long = "x" * 50
+    fer(tmp_path, (long, 1, "Training"), (3, 1, long))
+    assert [reason for _, _, reason, _ in skipping(read_fer2013, tmp_path, "fer2013")[1]] == [
+        f"emotion is '{'x' * 40}', not an integer from 0 (anger) to 6 (neutral)",
+        f"Usage is '{'x' * 40}', not one of Training, PublicTest, PrivateTest"]  # fmt: skip
+    ferplus(tmp_path, f"{long},a.png,10,0,0,0,0,0,0,0,0,0", f"Training,b.png,{long},0,0,0,0,0,0,0,0,0",
+            "Training,c.png,1000000000,0,0,0,0,0,0,0,0,0", "Training,d.png,999999999,0,0,0,0,0,0,0,0,0")  # fmt: skip
+    listing, problems = skipping(read_ferplus, tmp_path, "ferplus")
+    there = f"{tmp_path}/ferplus/fer2013.csv, line 2"
+    assert [reason for _, _, reason, _ in problems] == [
+        f"Usage is '{'x' * 40}', which is not that of {there}: the rows do not correspond",
+        f"neutral is '{'x' * 40}', not a number of votes",
+        "neutral is '1000000000', not a number of votes"]  # fmt: skip
+    assert listing.keep.tolist() == [False, False, False, True] and listing.labels.expression_valid[3]
+
+
 def test_ferplus_and_its_images_must_be_the_same_rows(tmp_path):
     ferplus(tmp_path, "Training,a.png,10,0,0,0,0,0,0,0,0,0", images=[(0, 1, "Training")] * 2)
     assert listed(read_ferplus, tmp_path, "ferplus") == [

@@ -10,7 +10,15 @@ from torch import nn
 from affect_core.distributed import Share
 from affect_core.errors import AffectError
 from affect_core.hardware import attention_layers, fused_attention
-from affect_core.vit import ViTConfig, ViTEncoder, num_visible, random_noise, resample_positions, take_patches
+from affect_core.vit import (
+    ViTConfig,
+    ViTEncoder,
+    block_for,
+    num_visible,
+    random_noise,
+    resample_positions,
+    take_patches,
+)
 
 TINY = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=3)
 
@@ -226,3 +234,34 @@ def test_a_head_that_reads_the_class_token_trains_as_if_every_token_had_passed_t
     assert passed == [17 if ids_keep is None else 4, 1]
     encoder.eval().features(images, ids_keep)
     assert passed[-1] > 1, "outside training every token passes"
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_block_answers_for_some_rows_as_it_does_for_all(encoder, fused):
+    tokens = torch.randn(2, 9, 24, generator=torch.Generator().manual_seed(2))
+    block = encoder.blocks[1]
+    with fused_attention(attention_layers(encoder), fused):
+        some, all_rows = block_for(block, tokens, slice(2, 7)), block(tokens)
+    assert some.shape == (2, 5, 24)
+    torch.testing.assert_close(some, all_rows[:, 2:7], rtol=1e-4, atol=1e-5)
+
+
+def test_load_encoder_refuses_norms_with_another_epsilon():
+    source = ViTEncoder(TINY)
+    source.blocks[0].norm1.eps = 1e-5
+    with pytest.raises(AffectError, match="pretrained encoder"):
+        ViTEncoder(TINY).load_encoder(source)
+
+
+def test_the_start_of_mae_has_small_tokens_a_linear_projection_and_fixed_positions():
+    torch.manual_seed(0)
+    encoder = ViTEncoder(replace(TINY, width=240))
+    nn.init.ones_(encoder.patch_embed.proj.bias)
+    positions = torch.randn(1, 17, 240)
+    encoder.initialise_for_mae(positions)
+    assert not encoder.patch_embed.proj.bias.any()
+    assert encoder.cls_token.std().item() == pytest.approx(0.02, rel=0.2)
+    fan_in_and_out = 3 * 8 * 8 + 240
+    assert encoder.patch_embed.proj.weight.abs().max().item() == pytest.approx((6 / fan_in_and_out) ** 0.5, rel=0.01)
+    assert torch.equal(encoder.pos_embed[:, 1:], positions[:, 1:]) and not encoder.pos_embed[:, 0].any()
+    assert not encoder.pos_embed.requires_grad
