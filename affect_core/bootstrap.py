@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from affect_core.labels import ACTION_UNITS, AffectLabels, AffectPrediction
+from affect_core.labels import ACTION_UNITS, AffectLabels, AffectPrediction, require_one_vocabulary
 from affect_core.metrics import as_array, probabilities
 
 
@@ -185,6 +185,7 @@ def _moment_columns(prediction: AffectPrediction, labels: AffectLabels) -> np.nd
 
 def _expression_columns(prediction: AffectPrediction, labels: AffectLabels) -> np.ndarray:
     """Hits, predicted, present, labelled of each class; (N, 4 * classes) float64."""
+    require_one_vocabulary(prediction.vocabulary, labels.vocabulary)
     classes = np.arange(len(labels.vocabulary))
     predicted = as_array(prediction.expression_logits).argmax(axis=1)[:, None] == classes
     present = as_array(labels.expression)[:, None] == classes

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from affect_core.errors import AffectError
+
 # -- vocabularies ------------------------------------------------------------------------------------------------------
 EXPRESSIONS = ("neutral", "anger", "disgust", "fear", "happiness", "sadness", "surprise", "other")
 """Expression order of s-Aff-Wild2 and of the ABAW4 multi-task challenge."""
@@ -169,3 +171,12 @@ class AffectPrediction:
         """The prediction with `function` applied to every task that the model has."""
         tasks = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "vocabulary"}
         return replace(self, **{name: function(task) for name, task in tasks.items() if task is not None})
+
+
+def require_one_vocabulary(model: tuple[str, ...], corpus: tuple[str, ...]) -> None:
+    """Raises AffectError unless both name the same expressions in the same order, for code 7 of one is another's 3."""
+    if tuple(model) != tuple(corpus):
+        raise AffectError(
+            f"the model answers in the order {', '.join(model)}; the labels count {', '.join(corpus)}. "
+            "combine_corpora([corpus], vocabulary) maps the labels by name"
+        )

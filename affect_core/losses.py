@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from affect_core.labels import AffectLabels, AffectPrediction
+from affect_core.labels import AffectLabels, AffectPrediction, require_one_vocabulary
 
 ACTION_UNIT_POS_WEIGHT = (7.1008924, 15.63964869, 5.47108051, 2.80360066, 1.5152332, 1.89083564,
                           3.04637044, 34.04600245, 32.47861156, 36.76637801, 0.58118674, 11.1586486)  # fmt: skip
@@ -108,7 +108,8 @@ def multitask_loss(
 ) -> dict[str, Tensor]:
     """EMMA's loss: total = valence_arousal + expression + action_units, all weights 1, each under its name.
 
-    Torch labels and prediction of N faces. A task that the prediction does not have (None) adds nothing.
+    Torch labels and prediction of N faces. A task that the prediction does not have (None) adds nothing. Raises
+    AffectError if they count expressions in different orders.
     """
     parts = {}
     if prediction.valence_arousal is not None:
@@ -116,6 +117,7 @@ def multitask_loss(
             prediction.valence_arousal, labels.valence_arousal, labels.valence_arousal_valid, ccc_formula
         )
     if prediction.expression_logits is not None:
+        require_one_vocabulary(prediction.vocabulary, labels.vocabulary)
         parts["expression"] = expression_loss(prediction.expression_logits, labels.expression, labels.expression_valid)
     if prediction.action_unit_logits is not None:
         parts["action_units"] = action_unit_loss(

@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from sklearn.metrics import f1_score
 
 from affect_core.errors import AffectError
-from affect_core.labels import ACTION_UNITS, AffectLabels, AffectPrediction
+from affect_core.labels import ACTION_UNITS, AffectLabels, AffectPrediction, require_one_vocabulary
 
 
 def ccc(prediction, target, valid=None) -> float:
@@ -87,8 +87,8 @@ def mtl_score(prediction: AffectPrediction, labels: AffectLabels, thresholds=Non
     Returns floats p_mtl, valence_arousal_ccc (the mean of the two), valence_ccc, arousal_ccc, expression_f1,
     action_unit_f1, expression_accuracy; and arrays expression_f1_per_class (8,), action_unit_f1_per_unit (12,).
     What the corpus has no labels for, or the model no prediction, is nan; p_mtl is then nan too.
-    Raises AffectError if a prediction is nan or inf: the largest of eight logits would still name a class. A logit of
-    -inf is a probability of 0.
+    Raises AffectError if a prediction is nan or inf: the largest of eight logits would still name a class (a logit of
+    -inf is a probability of 0); and if prediction and labels count expressions in different orders.
     """
     _refuse_not_finite(prediction)
     valence = arousal = accuracy = np.nan
@@ -101,6 +101,7 @@ def mtl_score(prediction: AffectPrediction, labels: AffectLabels, thresholds=Non
             for k in (0, 1)
         )  # fmt: skip
     if prediction.expression_logits is not None:
+        require_one_vocabulary(prediction.vocabulary, labels.vocabulary)
         predicted = as_array(prediction.expression_logits).argmax(axis=1)
         per_class = expression_f1(predicted, labels.expression, labels.expression_valid, num_classes=len(per_class))
         accuracy = _accuracy(predicted, labels)
@@ -114,12 +115,11 @@ def mtl_score(prediction: AffectPrediction, labels: AffectLabels, thresholds=Non
 def lsd_score(prediction: AffectPrediction, labels: AffectLabels) -> dict[str, Any]:
     """Score of the synthetic-data challenge, or of any expression model: macro F1 over the labels' vocabulary.
 
-    Returns expression_f1, expression_accuracy and expression_f1_per_class (C,). Raises ValueError if prediction and
-    labels name different vocabularies, AffectError if a logit is nan or inf.
+    Returns expression_f1, expression_accuracy and expression_f1_per_class (C,). Raises AffectError if prediction and
+    labels count expressions in different orders, or if a logit is nan or inf.
     """
     _refuse_not_finite(prediction)
-    if prediction.vocabulary != labels.vocabulary:
-        raise ValueError(f"prediction of {prediction.vocabulary} compared with labels of {labels.vocabulary}")
+    require_one_vocabulary(prediction.vocabulary, labels.vocabulary)
     predicted = as_array(prediction.expression_logits).argmax(axis=1)
     per_class = expression_f1(predicted, labels.expression, labels.expression_valid, num_classes=len(labels.vocabulary))
     return {

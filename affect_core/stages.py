@@ -23,7 +23,13 @@ from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
-from affect_core.labels import ACTION_UNITS, AffectPrediction
+from affect_core.labels import (
+    ACTION_UNITS,
+    AFFECTNET_EXPRESSIONS,
+    EXPRESSIONS,
+    AffectPrediction,
+    require_one_vocabulary,
+)
 from affect_core.losses import cotex_loss, expression_loss, multitask_loss, positive_weights
 from affect_core.mae import MAE, MAEConfig
 from affect_core.metrics import lsd_score, mtl_score
@@ -91,8 +97,18 @@ def train_prior(
     device: torch.device | str = "cpu",
     progress: Progress = no_progress,
 ) -> tuple[DAN | TimmPrior, TrainRecord]:
-    """The expression CNN on AffectNet's eight classes, with `prior_loss`; the epoch with the best macro F1 is kept."""
+    """The expression CNN on AffectNet's eight classes, with `prior_loss`; the epoch with the best macro F1 is kept.
+
+    Raises AffectError for another number of expressions than the config's, and for eight in another order than
+    AffectNet's, in which EMMA's users read the scores (`prediction.to_expressions`).
+    """
     refuse_shared_groups(corpus)
+    vocabulary = corpus.labels.vocabulary
+    if config.num_classes == len(AFFECTNET_EXPRESSIONS):
+        require_one_vocabulary(AFFECTNET_EXPRESSIONS, vocabulary)
+    elif config.num_classes != len(vocabulary):
+        raise AffectError(f"the prior has {config.num_classes} classes, corpus {corpus.name} has {len(vocabulary)}: "
+                          f"{', '.join(vocabulary)}")  # fmt: skip
     torch.manual_seed(training.seed)
     model = build_prior(config)
     validation = corpus.split("validation")
@@ -109,7 +125,7 @@ def train_prior(
 
 
 def predict_expressions(model: DAN, corpus: Corpus, size: int, device: torch.device | str = "cpu") -> AffectPrediction:
-    """The prior's expression logits for every image of a corpus, in the corpus's vocabulary."""
+    """The prior's expression logits for every image of a corpus, in whose vocabulary it was trained."""
     vocabulary = corpus.labels.vocabulary
     return predict_corpus(
         lambda images: AffectPrediction(expression_logits=model(images), vocabulary=vocabulary), corpus, size, device
@@ -133,9 +149,10 @@ def train_emma(
 
     start: a trained EMMA (e.g. `shipped.shipped_model("emma")`) that is trained further, in place; its prior stays.
     While training, action units are validated at probability 0.5; thresholds are calibrated afterwards. The epoch
-    with the best P_MTL is kept.
+    with the best P_MTL is kept. Raises AffectError for a corpus that counts expressions in another order than EMMA.
     """
     refuse_shared_groups(corpus)
+    require_one_vocabulary(EXPRESSIONS, corpus.labels.vocabulary)
     torch.manual_seed(training.seed)
     model = _to_start_from(start, config, prior, mae) or EMMA(config, prior)
     if mae is not None:

@@ -20,6 +20,7 @@ from affect_core.profiles import Profile, load_profile
 from affect_core.progress import NotebookBar, Progress, TerminalBar
 from affect_core.record import environment_record, fingerprint, hardware
 from affect_core.report import NotebookReport
+from affect_core.stage_corpora import joined
 from affect_core.stages import calibrate_emma, pretrain_mae, train_cotex, train_emma, train_prior
 from affect_core.storage import write_json
 from affect_core.synthetic.embedded_corpus import write_embedded_corpus
@@ -85,12 +86,16 @@ class Workbook:
         return NotebookReport(self.run_dir, notebook)
 
     def is_embedded(self, name: str) -> bool:
-        """Whether corpus `name` is the rendered one, because no real one was given."""
-        return self.corpus_root is None or name not in available_corpora(self.corpus_root)
+        """Whether corpus `name` is the rendered one, because no real one was given. Only the four of `CORPORA` are."""
+        return name in CORPORA and (self.corpus_root is None or not (self.corpus_root / name).is_dir())
 
     def source(self, name: str) -> str:
-        """In words, for titles: "synthetic" for the rendered corpus, else the folder's name."""
-        return "synthetic" if self.is_embedded(name) else self.corpus_root.name
+        """In words, for titles: "synthetic" for the rendered corpus, else the folder's name; both for a mixture."""
+        sources = ("synthetic" if self.is_embedded(one) else self.corpus_root.name for one in self._made_of(name))
+        return " and ".join(dict.fromkeys(sources))
+
+    def _made_of(self, name: str) -> tuple[str, ...]:
+        return getattr(self.profile.corpora, name, (name,))
 
     def corpus_folder(self, name: str) -> Path:
         """Root folder that holds corpus `name`; renders the embedded corpus first if that is the one."""
@@ -103,11 +108,14 @@ class Workbook:
     def corpus(self, name: str) -> Corpus:
         """Open corpus `name` ("faces", "affectnet", "abaw4", "lsd"), decoded to the profile's store size.
 
-        Bad rows are treated as the profile's `on_bad_rows` says; rows left out with "skip" are listed in
-        `run_dir/problems-<name>.json`.
+        The profile's section [corpora] may name others in its place, or more (`stage_corpora`). Bad rows are treated as
+        the profile's `on_bad_rows` says; rows left out with "skip" are listed in `run_dir/problems-<name>.json`.
         """
         if name not in CORPORA:
             raise AffectError(f"There is no corpus {name!r}; there are {', '.join(CORPORA)}.")
+        return joined(name, self._made_of(name), self._open)
+
+    def _open(self, name: str) -> Corpus:
         corpus = open_corpus(
             self.corpus_folder(name), name, size=self.profile.store_size, store_dir=self.data_dir / "stores",
             on_bad_rows=self.profile.on_bad_rows, progress=self.progress, workers=_workers(),
@@ -177,8 +185,9 @@ class Workbook:
             ("machine", hardware(self.device)),
         ]
         for name, purpose in CORPORA.items():
-            where = "rendered (embedded corpus)" if self.is_embedded(name) else _relative(self.corpus_root / name)
-            rows.append((f"corpus {name}", f"{where}: {purpose}"))
+            where = ("rendered (embedded corpus)" if self.is_embedded(one) else _relative(self.corpus_root / one)
+                     for one in self._made_of(name))  # fmt: skip
+            rows.append((f"corpus {name}", f"{' + '.join(where)}: {purpose}"))
         return pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting")
 
 
@@ -193,16 +202,15 @@ def open_workbook(
 
     A corpus that is missing under `corpus_root` is replaced by the rendered one, which `summary()` shows. weights:
     "fresh" trains the stages in this run, "shipped" takes the models of `data/weights` instead.
-    Raises AffectError if `corpus_root` holds none of the four corpora, or for an unknown profile, `weights` or a
-    `run_dir` that `run_folder` refuses.
+    Raises AffectError if `corpus_root` holds none of the corpora that the stages read, or for an unknown profile,
+    `weights` or a `run_dir` that `run_folder` refuses.
     """
     if weights not in _WEIGHTS:
         raise AffectError(f'weights must be "fresh" or "shipped", not {weights!r}.')
     root = project_root()
     settings = load_profile(profile).with_seed(seed)
     corpora = root / corpus_root if str(corpus_root) else None
-    if corpora is not None and not available_corpora(corpora):
-        raise AffectError(f"{corpora} holds none of the folders {', '.join(CORPORA)}; see data/README.md.")
+    _check_corpora(corpora, settings.corpora.names)
     folder = run_folder(run_dir, settings.name)
     data_dir = Path(os.environ.get("AFFECT_DATA_DIR", root / "data"))
     progress = TerminalBar
@@ -212,6 +220,17 @@ def open_workbook(
     book = Workbook(settings, corpora, folder, data_dir, seed, select_device(), progress, weights)
     write_json(folder / "environment.json", environment_record(book.device))
     return book
+
+
+def _check_corpora(root: Path | None, names: set[str]) -> None:
+    """Raises AffectError unless `root` holds one of the corpora `names`, or, without a root, all are rendered ones."""
+    if root is None:
+        if own := sorted(names - set(CORPORA)):
+            raise AffectError(f"corpus {', '.join(own)} is not rendered; give the folder that holds it as corpus_root.")
+    elif not any((root / name).is_dir() for name in names):
+        others = sorted(set(available_corpora(root)) - names)
+        hint = f"; to learn from {', '.join(others)}, name them in [corpora] of a profile" if others else ""
+        raise AffectError(f"{root} holds none of the folders {', '.join(sorted(names))}{hint}; see data/README.md.")
 
 
 def _in_notebook() -> bool:

@@ -16,6 +16,7 @@ from affect_core.errors import AffectError
 from affect_core.mae import MAEConfig
 from affect_core.profiles.ranges import check_ranges
 from affect_core.settings import check_types
+from affect_core.stage_corpora import StageCorpora
 from affect_core.synthetic.embedded_corpus import EmbeddedCorpusConfig
 from affect_core.training import TrainConfig
 from affect_core.vit import ViTConfig
@@ -44,6 +45,8 @@ class Profile:
     cotex: CoTEXConfig
     cotex_training: TrainConfig
     cotex_augmentation: Augmentation
+    corpora: StageCorpora = StageCorpora()
+    """What each stage learns from, if not from the one corpus of its own (section [corpora], which may be left out)."""
     on_bad_rows: str = "refuse"
     """What happens to bad rows and images of a corpus: "refuse", "list" or "skip", see `corpora.open_corpus`."""
 
@@ -82,13 +85,13 @@ def _text(path: Path) -> str:
 def _build(name: str, sections: dict, source: str) -> Profile:
     kinds = {field.name: field.type for field in fields(Profile)} | {"images": "images"}
     del kinds["name"], kinds["store_size"], kinds["on_bad_rows"]
-    unknown, missing = set(sections) - set(kinds), set(kinds) - set(sections)
+    unknown, missing = set(sections) - set(kinds), set(kinds) - set(sections) - {"corpora"}
     if unknown or missing:
         raise AffectError(f"{source}: unknown sections {sorted(unknown)}, missing sections {sorted(missing)}.")
     if flat := [section for section, values in sections.items() if not isinstance(values, dict)]:
         raise AffectError(f"{source}: {flat[0]} is a value, but must be a section [{flat[0]}].")
     vit = _section(concrete_config(ViTConfig, sections["vit"]), sections, "vit", source)
-    built = {"vit": vit}
+    built = {"vit": vit, "corpora": _section(StageCorpora, {"corpora": {}} | sections, "corpora", source)}
     for section, kind in (
         ("corpus", EmbeddedCorpusConfig), ("prior", DANConfig),
         ("mae", MAEConfig), ("emma", EMMAConfig), ("cotex", CoTEXConfig),
