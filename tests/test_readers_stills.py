@@ -7,12 +7,12 @@ import pytest
 from published_stills import FERPLUS_HEADER
 from reader_cases import listed, put, skipping, write
 
-from affect_core.corpora.fer import ferplus_votes, read_fer2013, read_ferplus
+from affect_core.corpora.fer import ferplus_distributions, ferplus_votes, read_fer2013, read_ferplus
 from affect_core.corpora.folders import plain_splits, read_class_folders, read_frame_folders, read_unlabelled
 from affect_core.corpora.problems import BadRowsError, ProblemLog
 from affect_core.corpora.table import read_table
 from affect_core.errors import AffectError
-from affect_core.labels import EXPRESSIONS, LSD_EXPRESSIONS
+from affect_core.labels import EXPRESSIONS, FERPLUS_EXPRESSIONS, LSD_EXPRESSIONS
 
 
 # -- folders -----------------------------------------------------------------------------------------------------------
@@ -170,6 +170,16 @@ def test_ferplus_says_which_votes_and_usages_are_wrong(tmp_path):
     with pytest.raises(BadRowsError) as error:
         ferplus_votes(tmp_path)
     assert [problem.line for problem in error.value.problems] == [2, 4]
+
+
+def test_votes_become_distributions_over_the_expressions(tmp_path):
+    ferplus(tmp_path, "Training,a.png,1,6,1,0,0,0,0,0,2,0", "Training,b.png,0,0,0,0,0,0,0,0,9,1",
+            "Training,,0,0,0,0,0,0,0,0,0,10", "Training,c.png,0,0,0,0,0,0,0,3,0,0")  # fmt: skip
+    shares = ferplus_distributions(tmp_path)
+    assert list(shares.index) == [f"ferplus/{name}.png" for name in "abc"]
+    assert list(shares.columns) == list(FERPLUS_EXPRESSIONS) and shares.dtypes.unique().tolist() == [np.float64]
+    assert shares.loc["ferplus/a.png"].tolist() == [0.125, 0.75, 0.125, 0, 0, 0, 0, 0]
+    assert shares.loc["ferplus/b.png"].isna().all() and shares.loc["ferplus/c.png", "contempt"] == 1
 
 
 def test_fer_quotes_forty_characters_of_what_is_wrong_and_counts_have_nine_digits(tmp_path):

@@ -2,7 +2,7 @@
 
 from affect_core.corpora.combined import combine_corpora
 from affect_core.corpora.corpus import Corpus, available_corpora, describe, open_corpus
-from affect_core.corpora.fer import ferplus_votes
+from affect_core.corpora.fer import ferplus_distributions, ferplus_votes
 from affect_core.corpora.fetching import fetch_faces
 from affect_core.corpora.image_decoding import UnusableImageError, decode_image, read_image
 from affect_core.corpora.image_store import ImageStore, open_image_store
@@ -23,6 +23,7 @@ __all__ = [
     "combine_corpora",
     "decode_image",
     "describe",
+    "ferplus_distributions",
     "ferplus_votes",
     "fetch_faces",
     "open_corpus",

@@ -79,7 +79,7 @@ def ferplus_votes(root: Path, name: str = "ferplus") -> pd.DataFrame:
     """How many of the ten people chose each column of FER+ (neutral to contempt, unknown, NF): int64 counts.
 
     The index is the image as in `Corpus.table`: `ferplus_votes(root).loc[corpus.table["image"]]` has the rows of the
-    corpus, and divided by its row sums it is a distribution. Raises BadRowsError if the file is missing or damaged.
+    corpus; `ferplus_distributions` gives shares. Raises BadRowsError if the file is missing or damaged.
     """
     names, _, lines, votes, reasons = _read_votes(Path(root) / name / FERPLUS, log := ProblemLog("list"))
     for line, reason in zip(lines, reasons, strict=True):
@@ -88,6 +88,15 @@ def ferplus_votes(root: Path, name: str = "ferplus") -> pd.DataFrame:
     log.raise_collected()
     table = pd.DataFrame(votes, columns=list(VOTES), index=[f"{name}/{image}" for image in names])
     return table[[bool(image) for image in names]]
+
+
+def ferplus_distributions(root: Path, name: str = "ferplus") -> pd.DataFrame:
+    """Which share of those who named an expression named which: float64, columns FERPLUS_EXPRESSIONS, rows add to 1.
+
+    Index and errors as of `ferplus_votes`. Votes for unknown and NF do not count; a row without any other vote is nan.
+    """
+    votes = ferplus_votes(root, name)[list(FERPLUS_EXPRESSIONS)]
+    return votes.div(votes.sum(axis=1).replace(0, np.nan), axis=0)
 
 
 def _read_images(path: Path, name: str, log: ProblemLog) -> tuple[LabelRows, np.ndarray, list[str]]:
