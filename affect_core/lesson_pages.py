@@ -24,6 +24,7 @@ MOST_BYTES = 15_000_000
 """All pages together, at most."""
 _STAMP = "affect-core-source"
 _INJECTED = "injected-parameters"
+_SHOWN = ("profile", "seed", "weights")
 _OUTPUT_TAGS = ("table", "thead", "tbody", "tr", "th", "td", "caption", "div", "p", "br", "b", "strong", "i", "em",
                 "code", "pre", "ul", "ol", "li", "sub", "sup")  # fmt: skip
 _STYLES_AND_SCRIPTS = re.compile(r"<(style|script)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
@@ -83,16 +84,16 @@ def write_pages(run_dir: Path, notebooks: Path, pages: Path) -> list[Path]:
 def lesson_page(executed: dict, name: str, run_dir: Path) -> str:
     """One executed notebook (nbformat 4, as JSON) as a stamped HTML page.
 
-    The cell with papermill's parameters is left out, HTML in outputs is reduced to text, tables and pictures (no
-    scripts, no styles), and folders of this machine are cut out of outputs: the run's folder becomes runs/<name>, any
-    other absolute path "...". Prose is shown as it stands in the source.
+    Of papermill's parameters the page shows profile, seed and weights. HTML in outputs is reduced to text, tables and
+    pictures (no scripts, no styles), and folders of this machine are cut out of outputs: the run's folder becomes
+    runs/<name>, any other absolute path "...". Prose is shown as it stands in the source.
     """
     import nbformat
     from nbconvert.preprocessors.sanitize import SanitizeHTML
 
     from affect_core.page_exporter import PageExporter
 
-    cells = [_tidied(cell, Path(run_dir)) for cell in executed["cells"] if not _injected(cell)]
+    cells = [_tidied(_with_shown_parameters(cell), Path(run_dir)) for cell in executed["cells"]]
     public = {**executed, "cells": cells, "metadata": _public(executed["metadata"])}
     notebook = nbformat.reads(json.dumps(public), as_version=4)
     cleaner = SanitizeHTML(tags=list(_OUTPUT_TAGS), attributes={"*": ["class", "colspan", "rowspan"]}, strip=True)
@@ -105,6 +106,13 @@ def lesson_page(executed: dict, name: str, run_dir: Path) -> str:
 
 def _injected(cell: dict) -> bool:
     return _INJECTED in cell["metadata"].get("tags", [])
+
+
+def _with_shown_parameters(cell: dict) -> dict:
+    if not _injected(cell):
+        return cell
+    shown = [line for line in "".join(cell["source"]).splitlines() if line.split(" = ")[0] in _SHOWN]
+    return cell | {"source": _PATH.sub("...", "\n".join(["# The parameters of this execution", *shown]))}
 
 
 def _public(metadata: dict) -> dict:

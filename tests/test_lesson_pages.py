@@ -44,7 +44,9 @@ def project(tmp_path):
         {"output_type": "display_data", "metadata": {}, "data": {"text/html": [EVIL], "text/plain": ["42"]}},
     ]  # fmt: skip
     executed = notebook(
-        head, code("seed = 0", tags=["parameters"]), code("run_dir = '/root/secret'", tags=["injected-parameters"]),
+        head, code("seed = 0", tags=["parameters"]),
+        code('# Parameters\nprofile = "/home/me/mine.toml"\nrun_dir = "/root/secret"\nweights = "shipped"\n',
+             tags=["injected-parameters"]),
         code("1 + 1", outputs),
     )  # fmt: skip
     (tmp_path / "notebooks/00_first.ipynb").write_text(json.dumps(source))
@@ -69,6 +71,12 @@ def test_a_page_is_stamped_with_its_source_and_goes_stale_with_it(project):
     assert stale_pages(project / "notebooks", project / "pages") == ["00_first"]
     page.unlink()
     assert stale_pages(project / "notebooks", project / "pages") == ["00_first"]
+
+
+def test_a_page_shows_with_which_parameters_it_was_executed(project):
+    text = re.sub(r"<[^>]+>", "", build(project)[0].read_text())
+    assert "# The parameters of this execution\nprofile = \"...\"\nweights = \"shipped\"" in text
+    assert "run_dir" not in text
 
 
 def test_the_digest_is_of_text_not_of_how_it_is_stored():
