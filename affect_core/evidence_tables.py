@@ -2,7 +2,7 @@
 
 Intervals and tests. One bootstrap resamples validation videos (images for CoTEX) and seeds together, 4,000 times, and
 every setting is scored on the same resamples: an interval covers other faces of the kind and other trainings (heads,
-order, masks, labelled subset), given one MAE and one prior. A difference is that of the paper's setting to another,
+order, masks, labelled subset), given one MAE and one prior. A difference is that of the reference setting to another,
 over the seeds both have. Its p-value is twice the share of resamples on the other side of 0 (at least 2 / 4,000);
 Holm's procedure corrects for all differences of the table together. With three to five seeds such an interval is narrow
 rather than wide: the last column says in how many seeds the sign held.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from affect_core import figures
 from affect_core.bootstrap import resampled_scores
@@ -21,6 +22,7 @@ from affect_core.errors import AffectError
 from affect_core.evidence import stored_prediction
 from affect_core.experiments import COMPARISONS, Cell, Comparison
 from affect_core.figures.style import quantity_name
+from affect_core.option_tables import option_rows, options_markdown
 from affect_core.storage import atomic_path, read_json, write_text
 from affect_core.workbook import Workbook
 
@@ -45,8 +47,8 @@ def score_table(results: Path) -> pd.DataFrame:
 def evidence(book: Workbook, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(settings, differences) of all comparisons whose cells are there.
 
-    settings     claim, question, setting, is_paper, metric, seeds, score (mean over seeds), low, high
-    differences  claim, question, metric, paper, alternative, seeds, difference, low, high, p, p_corrected (Holm),
+    settings     claim, question, setting, is_reference, metric, seeds, score (mean over seeds), low, high
+    differences  claim, question, metric, reference, alternative, seeds, difference, low, high, p, p_corrected (Holm),
                  same_sign ("5 of 5": seeds in which the difference has its sign)
     """
     cache: dict[str, tuple[dict, dict]] = {}
@@ -54,24 +56,24 @@ def evidence(book: Workbook, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]
     settings, differences = [], []
     for comparison in COMPARISONS:
         found = {name: _scores(book, results, comparison, name, cache, validation) for name in comparison.settings}
-        paper = comparison.paper[0]
+        reference = comparison.reference[0]
         for name, (whole, resampled) in found.items():
             if not whole:
                 continue
             draws = _over_seeds(np.stack(list(resampled.values())))
             settings.append({"claim": comparison.claim, "question": comparison.question, "setting": name,
-                             "is_paper": name == paper, "metric": comparison.metric, "seeds": len(whole),
+                             "is_reference": name == reference, "metric": comparison.metric, "seeds": len(whole),
                              "score": np.mean(list(whole.values())), **_limits(draws)})  # fmt: skip
-            common = sorted(set(whole) & set(found[paper][0]))
-            if name == paper or len(common) < 2:
+            common = sorted(set(whole) & set(found[reference][0]))
+            if name == reference or len(common) < 2:
                 continue
-            gaps = {seed: found[paper][0][seed] - whole[seed] for seed in common}
-            draws = _over_seeds(np.stack([found[paper][1][seed] - resampled[seed] for seed in common]))
+            gaps = {seed: found[reference][0][seed] - whole[seed] for seed in common}
+            draws = _over_seeds(np.stack([found[reference][1][seed] - resampled[seed] for seed in common]))
             difference = float(np.mean(list(gaps.values())))
             held = sum(np.sign(gap) == np.sign(difference) for gap in gaps.values())
             differences.append({"claim": comparison.claim, "question": comparison.question,
-                                "metric": comparison.metric, "paper": paper, "alternative": name, "seeds": len(common),
-                                "difference": difference, **_limits(draws), "p": _p_value(draws),
+                                "metric": comparison.metric, "reference": reference, "alternative": name,
+                                "seeds": len(common), "difference": difference, **_limits(draws), "p": _p_value(draws),
                                 "same_sign": f"{held} of {len(common)}"})  # fmt: skip
     table = pd.DataFrame(differences)
     if len(table):
@@ -88,8 +90,14 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def evidence_figure(settings: pd.DataFrame, claim: str, source: str = "synthetic"):
-    """The settings of one claim as dots with their 95 % intervals, a panel for each question."""
+def evidence_figure(settings: pd.DataFrame, claim: str, source: str = "synthetic") -> Figure:
+    """The settings of one claim as dots with their 95 % intervals, a panel for each question.
+
+    settings: as `evidence` returns them, or read from `results/settings.csv`.
+
+    >>> evidence_figure(pd.read_csv("results/settings.csv"), "4 mask ratio")
+    <Figure size ...>
+    """
     rows = settings[settings["claim"] == claim].rename(columns={"question": "idea"}).drop(columns="seeds")
     seeds = settings.loc[settings["claim"] == claim, "seeds"]
     counted = f"{seeds.min()} to {seeds.max()} seeds" if seeds.nunique() > 1 else f"{seeds.iloc[0]} seeds"
@@ -106,7 +114,10 @@ def write_tables(book: Workbook, results: Path, readme: Path | None = None) -> N
     write_text(results / "cells.csv", score_table(results).round(5).to_csv(index=False))
     write_text(results / "settings.csv", settings.round(5).to_csv(index=False))
     write_text(results / "differences.csv", differences.round(5).to_csv(index=False))
-    write_text(results / "evidence.md", markdown(differences))
+    tables = [markdown(differences)]
+    if all((results / f"{name}.csv").exists() for name in ("options", "ema")):
+        tables.append(options_markdown(option_rows(results)))
+    write_text(results / "evidence.md", "\n".join(tables))
     if readme is not None:
         stored = pd.read_csv(results / "differences.csv")
         write_text(readme, with_headline(Path(readme).read_text(encoding="utf-8"), stored))
@@ -134,12 +145,13 @@ def with_headline(text: str, differences: pd.DataFrame) -> str:
 
 def markdown(differences: pd.DataFrame) -> str:
     """The differences as a Markdown table, one row an alternative."""
-    lines = ["| idea | paper's setting against | score | difference [95 %] | p (Holm) | sign held |",
+    lines = ["| idea | one setting against another | score | first minus second [95 %] | p (Holm) | sign held |",
              "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for row in differences.itertuples():
         lines.append(
-            f"| {row.claim} | {row.question} *{row.paper}* against *{row.alternative}* | {quantity_name(row.metric)} | "
-            f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}] | {row.p_corrected:.3f} | {row.same_sign} |"
+            f"| {row.claim} | {row.question} *{row.reference}* against *{row.alternative}* | "
+            f"{quantity_name(row.metric)} | {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}] | "
+            f"{row.p_corrected:.3f} | {row.same_sign} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -53,12 +53,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The paper's setting against alternatives: one question, judged by one score."""
+    """One setting against alternatives: one question, judged by one score.
+
+    The first, the reference, is what the laptop profile does (its weight 10 and ratio 0.5 are not the paper's, which
+    are among the alternatives as "published"), or, for the batch, what the paper does.
+    """
 
     claim: str
     question: str
     metric: str
-    paper: tuple[str, Setting]
+    reference: tuple[str, Setting]
     """Its name and configuration."""
     others: dict[str, Setting] = field(hash=False)
     main: tuple[str, ...] = ()
@@ -66,12 +70,12 @@ class Comparison:
 
     @property
     def settings(self) -> dict[str, Setting]:
-        """All settings by name, the paper's first."""
-        return dict([self.paper]) | self.others
+        """All settings by name, the reference first."""
+        return dict([self.reference]) | self.others
 
     def seeds_of(self, name: str) -> int:
         """How many seeds a setting gets."""
-        return MAIN_SEEDS if name == self.paper[0] or name in self.main else OTHER_SEEDS
+        return MAIN_SEEDS if name == self.reference[0] or name in self.main else OTHER_SEEDS
 
 
 LONGER = 5

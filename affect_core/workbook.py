@@ -30,7 +30,7 @@ CORPORA = {
     "faces": "unlabelled faces, for MAE",
     "affectnet": "stills with 8 expressions, for the expression prior",
     "abaw4": "videos with expression, action units, valence and arousal, for EMMA (s-Aff-Wild2 layout)",
-    "lsd": "stills of 6 expressions, for CoTEX; of the published ones those for training are synthetic, the others real",
+    "lsd": "stills of 6 expressions, for CoTEX (as published: training on synthetic ones, validation on real ones)",
 }
 
 

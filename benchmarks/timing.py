@@ -17,7 +17,7 @@ def rates(
 
     Every alternative is called once before the first turn, uncounted, and so are the first `warm_up` calls of each
     turn: what it finds in caches and in the allocator is its own, as when it runs for long. The workers of a DataLoader
-    go on after its turn until their batches lie ready: `pause` seconds before each turn keep them out of the next one's,
+    go on after its turn until their batches lie ready: `pause` seconds before each turn keep them out of the next one,
     and `warm_up` calls use up what was prepared in nobody's time.
     """
     for function, _ in alternatives.values():

@@ -1,6 +1,9 @@
 """Explorers: each state gives a figure, each control changes the picture, and what goes wrong is said."""
 
 import io
+import threading
+import time
+from dataclasses import replace
 
 import ipywidgets as widgets
 import numpy as np
@@ -28,7 +31,7 @@ from affect_core import (
 from affect_core.explorers import attention as attention_module
 from affect_core.explorers import masking, mixer_face, shell, views
 from affect_core.explorers.ablations import AblationState, chosen_settings
-from affect_core.explorers.errors import ErrorState, ordered_faces
+from affect_core.explorers.errors import ErrorState, caption, ordered_faces
 from affect_core.explorers.mixer_card import MixerCard
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS
 
@@ -69,8 +72,8 @@ def settings():
             ("1 prior", "few labels?", "MAE", True, "p_mtl", 3, 0.5, 0.4, 0.6),
             ("3 views", "one or two?", "two", True, "expression_f1", 5, 0.45, 0.4, 0.5),
             ("3 views", "one or two?", "one", False, "expression_f1", 5, 0.43, 0.38, 0.48)]  # fmt: skip
-    return pd.DataFrame(rows, columns=["claim", "question", "setting", "is_paper", "metric", "seeds", "score", "low",
-                                       "high"])  # fmt: skip
+    return pd.DataFrame(rows, columns=["claim", "question", "setting", "is_reference", "metric", "seeds", "score",
+                                       "low", "high"])  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +142,30 @@ def test_several_controls_set_at_once_are_drawn_once():
         explorer.controls["a"].value = 1
         explorer.controls["b"].value = 2
     assert drawn == [(0, 0), (1, 2)]
+
+
+def test_threads_of_the_kernel_take_turns_and_the_last_values_are_shown():
+    inside, together = [], []
+
+    def draw(height):
+        inside.append(height)
+        together.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return str(height).encode()
+
+    explorer = shell.Explorer({"height": widgets.FloatText(0.0)}, draw)
+
+    def move(height):
+        explorer.controls["height"].value = height
+
+    threads = [threading.Thread(target=move, args=(height,)) for height in (1.0, 2.0, 3.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(together) == {1}, "a card that is drawn twice at a time is drawn twice over itself"
+    assert explorer.picture.value == str(explorer.controls["height"].value).encode()
 
 
 def test_headless_a_sentence_takes_the_place_of_the_widget(monkeypatch):
@@ -227,6 +254,14 @@ def test_the_card_shows_emmas_answer(emma):
     np.testing.assert_allclose([bar.get_width() for bar in card._unit_bars], answer.action_unit_logits[0].sigmoid(),
                                rtol=1e-4)  # fmt: skip
     assert list(card._given.get_xdata()) == [state.shown.get(unit, 0) for unit in ACTION_UNITS]
+
+
+def test_the_card_says_no_valence_beyond_its_scale(emma, monkeypatch):
+    monkeypatch.setattr(emma.va_head, "forward", lambda scores: torch.tensor([[1.31, -1.2]]))
+    card = MixerCard(emma, size=32)
+    card.show(explorers.preset("neutral"))
+    assert "EMMA: valence +1.00, arousal -1.00" in card._words.get_text()
+    np.testing.assert_array_equal(np.ravel(card._point.get_data()), [1, -1])
 
 
 def test_every_slider_of_the_mixer_changes_the_picture(emma):
@@ -397,6 +432,13 @@ def test_faces_come_in_the_order_of_their_error_and_without_those_nobody_annotat
     assert set(labels.expression[fearful]) == {EXPRESSIONS.index("fear")} and len(fearful) == 5
     with pytest.raises(AffectError, match="No face is annotated for action units"):
         ordered_faces(ErrorState("action_units"), np.full(40, np.nan), labels)
+
+
+def test_the_caption_says_no_valence_beyond_its_scale(judged):
+    prediction, labels, _, _ = judged
+    beyond = prediction.valence_arousal.copy()
+    beyond[0] = [1.4, -1.3]
+    assert "said +1.0, -1.0" in caption("valence_arousal", 0, replace(prediction, valence_arousal=beyond), labels)
 
 
 def test_an_unknown_task_is_refused(judged):

@@ -1,12 +1,20 @@
-"""The explorers in real JupyterLab: `pytest -m browser` (needs Chromium; not part of `make test`)."""
+"""The explorers in real JupyterLab: `pytest -m browser` (needs Chromium; not part of `make test`).
+
+AFFECT_SCREENSHOTS=folder keeps the screenshots there, named after their tests.
+"""
 
 import importlib.util
+import os
+import re
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from jupyterlab_browser import PANEL, chromium, open_notebook
+
+from affect_core.explorers.shell import DPI
 
 pytestmark = [
     pytest.mark.browser,
@@ -14,6 +22,15 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("jupyterlab") is None, reason="JupyterLab is not installed"),
     pytest.mark.skipif(importlib.util.find_spec("websocket") is None, reason="websocket-client is not installed"),
 ]
+
+@pytest.fixture
+def shot(request, tmp_path):
+    """shot(page, "1-opened") keeps a screenshot: in AFFECT_SCREENSHOTS if that is set, else with the test's files."""
+    folder = Path(os.environ.get("AFFECT_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    test = re.sub(r"\W+", "-", request.node.name.removeprefix("test_")).strip("-")
+    return lambda page, name: page.screenshot(folder / f"{test}-{name}.png")
+
 
 PICTURE = """(() => {
     const image = document.querySelector("img.widget-image");
@@ -73,9 +90,12 @@ explorers.play(explorers.error_browser, prediction, labels, pixels, per_page=8, 
 """
 
 ABLATIONS = """
-settings = pd.read_csv(project_root() / "results" / "settings.csv")
-explorers.play(explorers.ablation_browser, settings)
+tables = [pd.read_csv(project_root() / "results" / f"{name}.csv") for name in ("settings", "differences", "cells")]
+explorers.play(explorers.ablation_browser, *tables)
 """
+
+WITH_EMMA = 11.2
+"""Width of the mixer's card with EMMA's answers, inches; without them it is 9.4."""
 
 OTHERS = {
     "masking_lab": ("explorers.play(explorers.masking_lab, shipped_model('mae').eval(), faces)", "mask ratio", -40),
@@ -84,6 +104,8 @@ OTHERS = {
                           -60),
     "error_browser": (ERRORS, "page", 60),
     "ablation_browser": (ABLATIONS, "idea", "3 masked views"),
+    "ablation_browser, an axis": (ABLATIONS, "x axis", "share of the labels"),
+    "ablation_browser, differences": (ABLATIONS, "show", "paired differences"),
     "error_browser, a choice": (ERRORS, "annotated", "anger"),
     "attention_browser, a choice": ("explorers.play(explorers.attention_browser, shipped_model('emma').eval(), faces)",
                                     "class or action unit", "AU12"),
@@ -118,12 +140,12 @@ def no_errors(page, log):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_control_changes_the_picture_of_every_explorer(name, tmp_path):
+def test_a_control_changes_the_picture_of_every_explorer(name, tmp_path, shot):
     cell, control, change = OTHERS[name]
     with open_notebook(tmp_path, [SETUP, cell]) as (page, log):
         page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => null)")
         first = settled(page)
-        page.screenshot(tmp_path / "1-opened.png")
+        shot(page, "1-opened")
         if isinstance(change, str):
             choose(page, control, change)
         else:
@@ -131,11 +153,11 @@ def test_a_control_changes_the_picture_of_every_explorer(name, tmp_path):
         page.wait_for(f"{PICTURE} !== {first!r}")
         assert settled(page) != first
         page.evaluate("document.querySelector('img.widget-image').scrollIntoView({block: 'center'})")
-        page.screenshot(tmp_path / "2-moved.png")
+        shot(page, "2-moved")
         no_errors(page, log)
 
 
-def test_photos_are_uploaded_and_their_faces_shown(tmp_path):
+def test_photos_are_uploaded_and_their_faces_shown(tmp_path, shot):
     from affect_core.synthetic.group_photo import group_photo
 
     photo = group_photo(np.random.default_rng(3), ["happiness", "anger", "surprise"], height=360)
@@ -147,22 +169,25 @@ def test_photos_are_uploaded_and_their_faces_shown(tmp_path):
         page.wait_for("document.body.textContent.includes('Upload one or more photos of faces.')")
         page.upload(".widget-upload", [tmp_path / "three.png", tmp_path / "notes.png"])
         first = settled(page)
-        page.screenshot(tmp_path / "1-uploaded.png")
+        shot(page, "1-uploaded")
         assert page.evaluate("document.body.textContent.includes('notes.png')"), "what could not be read is said"
         move(page, "face", 60)
         choose(page, "show", "card")
         page.wait_for(f"{PICTURE} !== {first!r}")
         settled(page)
-        page.screenshot(tmp_path / "2-card.png")
+        shot(page, "2-card")
         no_errors(page, log)
 
 
-def test_a_slider_a_preset_and_play_move_the_mixer_in_jupyterlab(tmp_path):
-    cells = ["from affect_core import explorers", "explorers.play(explorers.action_unit_mixer)"]
+def test_a_slider_a_preset_and_play_move_the_mixer_in_jupyterlab(tmp_path, shot):
+    cells = ["from affect_core import explorers\nfrom affect_core.shipped import shipped_model",
+             "explorers.play(explorers.action_unit_mixer, shipped_model('emma').eval())"]  # fmt: skip
     with open_notebook(tmp_path, cells) as (page, log):
         page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells').then(() => null)")
         first = settled(page)
-        page.screenshot(tmp_path / "1-opened.png")
+        shot(page, "1-opened")
+        width = page.evaluate("document.querySelector('img.widget-image').naturalWidth")
+        assert width == int(WITH_EMMA * DPI), "the card with what EMMA reads, not that of the face alone"
 
         handle = f"{slider('AU12')}.querySelector('.noUi-handle')"
         page.evaluate(f"{handle}.scrollIntoView({{block: 'center'}})")
@@ -183,6 +208,6 @@ def test_a_slider_a_preset_and_play_move_the_mixer_in_jupyterlab(tmp_path):
         page.wait_for(f"{readout('intensity')} === '1.00'")
         assert settled(page) == angry, "play ends at the apex"
         page.evaluate("document.querySelector('img.widget-image').scrollIntoView({block: 'center'})")
-        page.screenshot(tmp_path / "2-played.png")
+        shot(page, "2-played")
 
         no_errors(page, log)

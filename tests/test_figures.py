@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -16,7 +17,14 @@ from affect_core.figures.attention import overlay, unit_range
 from affect_core.figures.cards import UNKNOWN
 from affect_core.figures.faces import HIDDEN, hide, pixel_mask
 from affect_core.figures.learning import curves_of
-from affect_core.figures.style import ACTION_UNIT_COLOURS, EXPRESSION_COLOURS, EXPRESSION_MARKERS, as_images
+from affect_core.figures.style import (
+    ACTION_UNIT_COLOURS,
+    EXPRESSION_COLOURS,
+    EXPRESSION_MARKERS,
+    SERIES_COLOURS,
+    SERIES_MARKERS,
+    as_images,
+)
 from affect_core.labels import ACTION_UNITS, AFFECTNET_EXPRESSIONS, EXPRESSIONS, LSD_EXPRESSIONS, AffectLabels
 
 RNG = np.random.default_rng(0)
@@ -41,10 +49,25 @@ TABLE = pd.DataFrame(
         "setting": ["with", "without", 100],
         "score": [1.0, 0.8, 0.5],
         "metric": ["p_mtl", "p_mtl", "expression_f1"],
-        "is_paper": [True, False, True],
+        "is_reference": [True, False, True],
         "seed": 0,
     }
 )
+CURVES_TABLE = pd.DataFrame(
+    {
+        "panel": "CoTEX", "metric": "expression_f1", "series": ["one", "one", "two"], "x": [0.0, 10.0, 10.0],
+        "score": [0.3, 0.2, 0.4], "low": [0.25, 0.1, 0.3], "high": [0.35, 0.3, 0.5],
+        "is_reference": [True, False, False],
+    }
+)  # fmt: skip
+SEEDS = pd.DataFrame({"panel": "CoTEX", "metric": "expression_f1", "series": "one", "x": 0.0, "score": [0.28, 0.32]})
+PAIRS = pd.DataFrame(
+    {
+        "panel": "CoTEX", "metric": "expression_f1", "series": ["one", "two"], "relation": ["0 − others", "two − one"],
+        "x": 10.0, "origin": [0.0, np.nan], "score": [0.1, 0.2], "low": [0.05, -0.1], "high": [0.15, 0.5],
+        "significant": [True, False],
+    }
+)  # fmt: skip
 INFLUENCE = pd.DataFrame(
     {"valence": [0.2, -0.1, 0.3], "arousal": [0.0, 0.1, 0.2]},
     index=pd.MultiIndex.from_tuples([("CNN", "fear"), ("ViT", "fear"), ("ViT", "AU12")]),
@@ -98,6 +121,9 @@ EXAMPLES = {
         **k,
     ),
     "ablation_plot": lambda **k: figures.ablation_plot(TABLE, **k),
+    "ablation_curves": lambda **k: figures.ablation_curves(
+        CURVES_TABLE, x_name="weight", scale="symlog", seeds=SEEDS, differences=PAIRS, **k
+    ),
     "attention_over_faces": lambda **k: figures.attention_over_faces(
         FACES, RNG.random((4, 2, 4, 4)), ["a", "b"], rows="1234", **k
     ),
@@ -138,8 +164,62 @@ EXAMPLES = {
 WITHOUT_EXAMPLE = {"draw_circumplex", "ACTION_UNIT_COLOURS", "EXPRESSION_COLOURS"}
 
 
+HOSTILE = r"a$\frac$.jpg"
+"""A name that is wrong as TeX."""
+WITH_USERS_NAMES = {
+    "face_sheet": lambda name: figures.face_sheet(FACES[:2], [name, name]),
+    "face_grid": lambda name: figures.face_grid(FACES.reshape(2, 2, 16, 16, 3), [name] * 2, [name] * 2),
+    "masked_views": lambda name: figures.masked_views(
+        FACES, MASKS, probabilities=np.full((2, 4, 2), 1 / 2), vocabulary=[name, "b"]
+    ),
+    "learning_curves": lambda name: figures.learning_curves([{f"train_{name}": 1.0}], units={name: name}),
+    "js_curve": lambda name: figures.js_curve([1, 2], {name: [0.1, 0.2], "b": [0.2, 0.1]}, x_name=name),
+    "confusion_matrix": lambda name: figures.confusion_matrix(np.eye(2), [name, "b"], unit=name),
+    "action_unit_bars": lambda name: figures.action_unit_bars(
+        np.full(12, 0.6), np.full(12, 0.3), published=np.full(12, 0.5), published_name=name
+    ),
+    "valence_arousal_scatter": lambda name: figures.valence_arousal_scatter(PLANE, PLANE, unit=name),
+    "circumplex_density": lambda name: figures.circumplex_density(PLANE, EXPRESSION % 2, [name, "b"], unit=name),
+    "circumplex_histogram": lambda name: figures.circumplex_histogram(PLANE, unit=name),
+    "image_sizes": lambda name: figures.image_sizes([112, 224], [112, 200], [90, 10], unit=name),
+    "reliability_diagram": lambda name: figures.reliability_diagram(PLANE[:, 0] % 1, EXPRESSION > 2, unit=name),
+    "label_counts": lambda name: figures.label_counts(
+        {name: AffectLabels.missing(3, (name, "b")), "b": AffectLabels.missing(3, (name, "b"))}
+    ),
+    "score_bars": lambda name: figures.score_bars({name: PARTS}),
+    "ablation_plot": lambda name: figures.ablation_plot(TABLE.assign(idea=name, setting=name, metric=name)),
+    "ablation_curves": lambda name: figures.ablation_curves(
+        CURVES_TABLE.assign(panel=name, series=name), x_name=name, tick=lambda x: name, note=name
+    ),
+    "attention_over_faces": lambda name: figures.attention_over_faces(
+        FACES, RNG.random((4, 1, 4, 4)), [name], rows=[name] * 4
+    ),
+    "occlusion_over_faces": lambda name: figures.occlusion_over_faces(
+        FACES, RNG.normal(size=(4, 16, 16)), captions=[name] * 4, score_name=name
+    ),
+    "masking_curve": lambda name: figures.masking_curve([0.0, 0.5], {name: [0.5, 0.4]}, score_name=name),
+    "influence_bars": lambda name: figures.influence_bars(INFLUENCE.rename({"CNN": name, "fear": name})),
+    "circumplex_paths": lambda name: figures.circumplex_paths({name: PLANE[:3]}),
+    "attention_distances": lambda name: figures.attention_distances({name: RNG.random((3, 2))}),
+    "photo_with_faces": lambda name: figures.photo_with_faces(FACES[0], [[2, 2, 8, 9]], names=[name]),
+    "prediction_card": lambda name: figures.prediction_card(
+        FACES[0], np.full(2, 1 / 2), np.full(12, 0.5), (0, 0), vocabulary=[name, "b"]
+    ),
+    "intensity_timeline": lambda name: figures.intensity_timeline(
+        np.arange(30) / 30, UNITS[:30], PLANE[:30], expression=np.zeros(30, int), vocabulary=[name], value_name=name
+    ),
+}
+"""The figures that print names of files, folders, classes or settings, with such a name in every place for one."""
+
+
 def words(figure):
     return " ".join(text.get_text() for text in figure.findobj(plt.Text))
+
+
+def draw(figure):
+    """Draws it for good: a closed figure's own canvas draws nothing."""
+    FigureCanvasAgg(figure).draw()
+    return figure
 
 
 def test_every_public_figure_function_is_tried_here():
@@ -149,11 +229,45 @@ def test_every_public_figure_function_is_tried_here():
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_figure_draws_says_its_source_and_is_closed(name):
     before, setting = plt.get_fignums(), plt.rcParams["font.size"]
-    figure = EXAMPLES[name](source=SYNTHETIC, title="What is shown")
-    figure.canvas.draw()
+    figure = draw(EXAMPLES[name](source=SYNTHETIC, title="What is shown"))
     assert isinstance(figure, Figure)
     assert plt.get_fignums() == before and plt.rcParams["font.size"] == setting
     assert "What is shown" in words(figure) and SYNTHETIC in words(figure)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_title_or_source_named_after_a_file_is_printed_as_it_is(name):
+    figure = draw(EXAMPLES[name](source=HOSTILE, title=f"{HOSTILE} caf\udce9.jpg"))
+    assert words(figure).count(HOSTILE) == 2 and "caf?.jpg" in words(figure), "neither TeX nor bytes that are no text"
+    printed = [text.get_text() for text in figure.findobj(plt.Text) if text not in figure.texts]
+    assert not any("$" in text for text in printed), "nor are numbers of an axis TeX that nobody typesets"
+
+
+@pytest.mark.parametrize("name", WITH_USERS_NAMES)
+def test_names_of_files_and_labels_are_no_mathematics(name):
+    figure = draw(WITH_USERS_NAMES[name](HOSTILE))
+    assert HOSTILE in words(figure)
+    visible = [text for text in figure.findobj(plt.Text) if text.get_visible()]
+    assert not any(text.get_parse_math() for text in visible if HOSTILE in text.get_text())
+
+
+@pytest.mark.parametrize("largest", [1, 3, 40, 20_000])
+def test_a_colour_bar_of_counts_is_labelled_with_whole_numbers(largest):
+    bar = draw(figures.circumplex_histogram([[0.05, 0.05]] * largest)).axes[-1]
+    shown = [text.get_text() for text in bar.get_yticklabels(which="both") if text.get_text()]
+    assert "1" in shown and all(text.isdigit() for text in shown)
+
+
+def test_a_blank_name_has_no_expression_and_is_drawn():
+    draw(figures.photo_with_faces(FACES[0], [[2, 2, 8, 9]], names=[" "]))
+    draw(figures.circumplex_paths({" ": PLANE[:3]}))
+
+
+def test_the_card_reports_valence_and_arousal_within_their_range():
+    figure = EXAMPLES["prediction_card"]()
+    assert "valence +1.00, arousal +0.20" in words(figure) and "1.50" not in words(figure)
+    lines = figures.intensity_timeline(np.arange(3.0), UNITS[:3], [[1.3, -2.0]] * 3).axes[-1].lines
+    assert max(np.abs(line.get_ydata()).max() for line in lines) == 1
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -277,6 +391,11 @@ def test_score_bars_sum_the_parts_and_hatch_what_is_published():
     assert len(hatched) == 1
 
 
+def test_an_interval_need_not_hold_the_sum_it_belongs_to():
+    (line,) = draw(figures.score_bars({"EMMA": PARTS | {"low": 1.3, "high": 1.5}})).axes[0].collections
+    np.testing.assert_allclose(line.get_segments()[0][:, 0], [1.3, 1.5])
+
+
 def test_a_sum_that_is_not_defined_is_left_out_of_the_bars_in_words():
     text = words(
         figures.score_bars({"EMMA": PARTS, "no labels": PARTS | {"valence_arousal_ccc": np.nan, "p_mtl": np.nan}})
@@ -292,8 +411,51 @@ def test_ablation_ideas_of_another_metric_have_their_own_axis():
         figures.ablation_plot(TABLE.drop(columns="setting"))
 
 
+def test_paired_differences_stand_in_the_rows_of_their_settings():
+    pairs = pd.DataFrame(
+        {
+            "idea": ["MAE"], "setting": ["without"], "difference": [-0.2], "low": [-0.3], "high": [0.1],
+            "significant": [False], "same_sign": ["2 of 3"],
+        }
+    )  # fmt: skip
+    figure = draw(figures.ablation_plot(TABLE, differences=pairs, note="How to read it."))
+    assert "−0.200, sign in 2 of 3" in words(figure) and "How to read it." in words(figure)
+    (beside,) = [axes for axes in figure.axes if any("sign in" in text.get_text() for text in axes.texts)]
+    (interval,) = beside.collections
+    np.testing.assert_allclose(interval.get_segments()[0], [[-0.3, 1], [0.1, 1]])
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names[1] == "without" and beside.get_ylim() == figure.axes[0].get_ylim()
+
+
+def test_a_curve_has_its_intervals_seeds_and_a_tick_at_every_value_that_was_tried():
+    above, below = draw(EXAMPLES["ablation_curves"]()).axes
+    drawn = np.concatenate([lines.get_segments() for lines in above.collections])
+    np.testing.assert_allclose(drawn, [[[0, 0.25], [0, 0.35]], [[10, 0.1], [10, 0.3]], [[10, 0.3], [10, 0.5]]])
+    dots = [line for line in above.lines if line.get_marker() == "."]
+    assert sorted(np.concatenate([line.get_ydata() for line in dots])) == [0.28, 0.32]
+    assert [text.get_text() for text in below.get_xticklabels()] == ["0", "10"]
+    paths = [line.get_xydata().tolist() for line in above.lines if line.get_linestyle() == "-"]
+    assert paths[0] == [[0, 0.3], [10, 0.2]], "the points of a series are joined"
+
+
+def test_a_difference_is_filled_if_significant_and_starts_where_it_is_zero():
+    below = EXAMPLES["ablation_curves"]().axes[1]
+    path = next(line for line in below.lines if line.get_linestyle() == "-" and len(line.get_xydata()) == 2
+                and list(line.get_xdata()) == [0, 10])  # fmt: skip
+    assert list(path.get_ydata()) == [0, 0.1]
+    marked = {float(line.get_ydata()[0]): line.get_markerfacecolor() for line in below.lines
+              if line.get_marker() not in ("None", "|") and len(line.get_xydata()) == 1}  # fmt: skip
+    assert marked[0.2] == "white" and marked[0.1] == SERIES_COLOURS[0]
+    with pytest.raises(ValueError, match="lacks the columns"):
+        figures.ablation_curves(CURVES_TABLE.drop(columns="low"), x_name="weight")
+
+
+def test_the_colours_of_series_are_among_those_that_are_held_apart():
+    assert set(SERIES_COLOURS) <= set(EXPRESSION_COLOURS.values()) and len(set(SERIES_COLOURS)) == len(SERIES_MARKERS)
+
+
 def test_an_undefined_ablation_score_does_not_take_the_others_with_it():
-    figures.ablation_plot(TABLE.assign(score=[np.nan, 0.8, np.nan])).canvas.draw()
+    draw(figures.ablation_plot(TABLE.assign(score=[np.nan, 0.8, np.nan])))
 
 
 def test_ablation_seeds_of_one_setting_are_drawn_as_their_mean():

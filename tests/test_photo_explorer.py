@@ -1,5 +1,6 @@
 """The photo explorer: its states as figures, the upload, and every error as a sentence. Figures of photographs."""
 
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from affect_core.errors import AffectError
 from affect_core.explorers import PhotoState, photo_browser, photo_figure
+from affect_core.explorers.shell import png
 from affect_core.figures import photo_with_faces
 from affect_core.figures.style import EXPRESSION_COLOURS
 from affect_core.labels import AffectPrediction
@@ -65,6 +67,22 @@ def test_the_card_names_the_face_its_expression_and_its_doubt(reading):
 def test_what_cannot_be_shown_is_said(reading, state, message):
     with pytest.raises(AffectError, match=message):
         photo_figure(state, reading)
+
+
+@pytest.mark.parametrize("name", [r"a$\frac$.jpg", "caf\udce9.jpg"])
+def test_a_photo_may_have_any_name(reading, name):
+    hostile = replace(reading, photos=[replace(reading.photos[0], name=name)])
+    for view in ("photo", "card"):
+        figure = photo_figure(PhotoState(view=view), hostile, source=name)
+        assert png(figure) and words(figure).count(name.replace("\udce9", "?")) == 2
+    browser = photo_browser(hostile)
+    assert browser.message.value == ""
+
+
+def test_the_card_reports_valence_and_arousal_within_their_range(reading):
+    beyond = replace(reading.prediction, valence_arousal=np.array([[-1.7, 1.2], [0.8, 0.1]]))
+    said = words(face_card(replace(reading, prediction=beyond), 0))
+    assert "valence -1.00, arousal +1.00" in said
 
 
 def test_there_is_no_card_of_a_face_that_is_not_there(reading):

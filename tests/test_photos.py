@@ -90,6 +90,7 @@ def test_twelve_megapixels_are_searched_in_a_small_copy_and_cropped_in_full(port
     averaged = align(quarter, face.points * scale / 4).astype(int)
     assert np.abs(reading.crops[0] - averaged).mean() < 2, "the noise is averaged, not sampled"
     table = reading.table()
+    assert table.columns.is_unique and "uncertainty" in table
     assert table.loc[0, "left"] > 1000 and table.loc[0, "width"] > 400, "boxes are in pixels of the photo"
 
 

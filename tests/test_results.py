@@ -35,7 +35,7 @@ def test_the_stored_tables_are_those_of_the_stored_cells():
 def test_every_claim_has_five_seeds_for_its_main_comparison_and_names_are_unique():
     for comparison in COMPARISONS:
         for name in comparison.main:
-            assert comparison.seeds_of(name) == comparison.seeds_of(comparison.paper[0]) == 5
+            assert comparison.seeds_of(name) == comparison.seeds_of(comparison.reference[0]) == 5
     assert {comparison.claim[0] for comparison in COMPARISONS} == set("1234")
     names = [cell.name for cell in cells()]
     assert len(set(names)) == len(names)

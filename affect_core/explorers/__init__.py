@@ -4,7 +4,7 @@ action_unit_mixer   a rendered face, and what EMMA reads from it      mixer, mix
 masking_lab         what a masked auto-encoder paints in              masking
 two_views           CoTEX's views and their divergence                views
 attention_browser   attention beside occlusion                        attention
-ablation_browser    stored ablations with intervals                   ablations
+ablation_browser    stored ablations with intervals, along an axis    ablations, ablation_axes
 error_browser       validation faces in the order of their error      errors
 photo_browser       your photos, uploaded                             photos
 

@@ -14,7 +14,7 @@ from affect_core.errors import AffectError
 from affect_core.explorers.shell import Explorer, choice, whole_slider
 from affect_core.figures.faces import face_sheet
 from affect_core.figures.style import subtitle_of
-from affect_core.labels import ACTION_UNITS, AffectLabels, AffectPrediction
+from affect_core.labels import ACTION_UNITS, VALENCE_RANGE, AffectLabels, AffectPrediction
 from affect_core.metrics import as_array, error_of_each_face
 
 TASKS = {
@@ -101,7 +101,8 @@ def caption(task: str, row: int, prediction: AffectPrediction, labels: AffectLab
         said = int(as_array(prediction.expression_logits)[row].argmax())
         return f"{labels.vocabulary[int(labels.expression[row])]},\nsaid {prediction.vocabulary[said]}"
     if task == "valence_arousal":
-        truth, said = as_array(labels.valence_arousal)[row], as_array(prediction.valence_arousal)[row]
+        truth = as_array(labels.valence_arousal)[row]
+        said = as_array(prediction.valence_arousal)[row].clip(*VALENCE_RANGE)
         return f"{truth[0]:+.1f}, {truth[1]:+.1f}\nsaid {said[0]:+.1f}, {said[1]:+.1f}"
     said, truth = as_array(prediction.action_unit_logits)[row] > 0, as_array(labels.action_units)[row] > 0
     wrong = np.flatnonzero((said != truth) & as_array(labels.action_units_valid)[row].astype(bool))

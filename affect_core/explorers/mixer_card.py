@@ -29,7 +29,7 @@ from affect_core.figures.style import (
     subtitle_of,
     titled_figure,
 )
-from affect_core.labels import ACTION_UNITS, EXPRESSIONS
+from affect_core.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_RANGE
 from affect_core.synthetic.expressions import RENDERED_ACTION_UNITS
 
 BODY = 3.3
@@ -67,7 +67,7 @@ class MixerCard:
             _stretch(self._expression_bars, expressions, expressions == expressions.max())
             _stretch(self._unit_bars, units, units >= 0.5)
             self._given.set_xdata(given)
-            self._point.set_data(*np.clip(point, -1, 1)[:, None])
+            self._point.set_data(*point[:, None])
             words = f"EMMA: valence {point[0]:+.2f}, arousal {point[1]:+.2f}\n{words}"
         self._words.set_text(words)
         return self.figure
@@ -94,13 +94,13 @@ class MixerCard:
 
     @torch.no_grad()
     def _read(self, face: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Probabilities of expressions (8,) and action units (12,), and (valence, arousal)."""
+        """Probabilities of expressions (8,) and action units (12,), and (valence, arousal) clipped to [-1, 1]."""
         device = next(self.emma.parameters()).device
         images = prepare(torch.from_numpy(face)[None].to(device), self.emma.config.vit.image_size)
         answer = self.emma(images).numpy()
         expressions = np.exp(answer.expression_logits[0] - answer.expression_logits[0].max())
         units = 1 / (1 + np.exp(-answer.action_unit_logits[0].astype(float)))
-        return expressions / expressions.sum(), units, answer.valence_arousal[0]
+        return expressions / expressions.sum(), units, answer.valence_arousal[0].clip(*VALENCE_RANGE)
 
     @figure_function
     def _build(self) -> Figure:

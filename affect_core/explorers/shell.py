@@ -19,6 +19,7 @@ from PIL import Image
 from torch import nn
 
 from affect_core.errors import AffectError
+from affect_core.figures.style import DRAWING
 
 DPI = 88
 """Resolution of pictures on the screen, dots per inch of the figure."""
@@ -85,7 +86,11 @@ class Explorer(widgets.VBox):
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw the picture of the controls' present values."""
+        """Draw the picture of the controls' present values, one after the other if several threads ask."""
+        with DRAWING:
+            self._redraw()
+
+    def _redraw(self) -> None:
         try:
             drawn = self._draw(**self._values())
         except AffectError as error:

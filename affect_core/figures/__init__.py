@@ -7,9 +7,11 @@ learning    curves along training              comparison  score parts, ablation
 attention   maps over faces                    cards       one face, one video
 valence_arousal   predicted beside annotated   interventions   one thing changed, the answer watched
 audit       what an audit of a corpus shows    photos      photographs with boxes around the faces
+ablation_curves   scores along what was varied
 Every function takes `source`, printed under the title; results on the embedded corpus must say "synthetic" there.
 """
 
+from affect_core.figures.ablation_curves import ablation_curves
 from affect_core.figures.agreement import action_unit_bars, confusion_matrix, threshold_curves
 from affect_core.figures.attention import attention_heads, attention_over_faces, occlusion_over_faces
 from affect_core.figures.audit import circumplex_histogram, image_sizes
@@ -33,6 +35,7 @@ from affect_core.figures.valence_arousal import valence_arousal_plane, valence_a
 __all__ = [
     "ACTION_UNIT_COLOURS",
     "EXPRESSION_COLOURS",
+    "ablation_curves",
     "ablation_plot",
     "action_unit_bars",
     "action_unit_cooccurrence",

@@ -12,6 +12,7 @@ from affect_core.figures.style import (
     SEQUENTIAL,
     as_array,
     count,
+    count_bar,
     figure_function,
     grid_lines,
     subtitle_of,
@@ -52,7 +53,7 @@ def circumplex_histogram(
         norm=LogNorm(0.5, max(numbers.max(), 1)), zorder=0.4,
     )  # fmt: skip
     axes.set(xlim=(-1.04, 1.04), ylim=(-1.04, 1.04))
-    figure.colorbar(image, ax=axes, label=unit, shrink=0.85)
+    count_bar(figure, image, axes, unit, shrink=0.85)
     return figure
 
 

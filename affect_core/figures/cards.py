@@ -26,7 +26,7 @@ from affect_core.figures.style import (
     subtitle_of,
     titled_figure,
 )
-from affect_core.labels import ACTION_UNITS, EXPRESSIONS
+from affect_core.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_RANGE
 
 UNKNOWN = "#d3d7dc"
 """Colour of moments about which nothing is known; white is a known 0."""
@@ -50,7 +50,8 @@ def prediction_card(
     """A face, the probability of each expression and action unit, and its point on the circumplex.
 
     image                      (H, W, 3) uint8 or float in [0, 1]
-    expression_probabilities   (C,) softmax;  action_unit_probabilities (12,) sigmoid;  valence_arousal (2,)
+    expression_probabilities   (C,) softmax;  action_unit_probabilities (12,) sigmoid
+    valence_arousal            (2,), clipped to [-1, 1] in what is drawn and written
     thresholds                 (12,) probabilities from which a unit counts as active (default 0.5); paler below
     expression, action_units (12,), target_valence_arousal (2,)   annotations if known: ringed, ticked, a cross
 
@@ -62,6 +63,7 @@ def prediction_card(
         as_array(values) for values in (expression_probabilities, action_unit_probabilities, valence_arousal)
     )
     thresholds = np.full(len(ACTION_UNITS), 0.5) if thresholds is None else as_array(thresholds)
+    point = point.clip(*VALENCE_RANGE)  # what is reported, as in `export.tables.prediction_table`
     known = [part for part in (expression, action_units, target_valence_arousal) if part is not None]
     figure, _ = titled_figure(11.0, 2.95, title, subtitle_of(source, "annotated: bold, ring, cross" if known else ""))
     face, left, middle, right = figure.subplots(1, 4, width_ratios=(0.95, 0.9, 0.95, 1.25))
@@ -90,7 +92,7 @@ def prediction_card(
     draw_circumplex(right)
     if target_valence_arousal is not None:
         right.plot(*as_array(target_valence_arousal), marker="x", markersize=8, markeredgewidth=2, color=INK)
-    right.plot(*np.clip(point, -1, 1), marker="o", markersize=9, color=OURS, markeredgecolor="white", zorder=5)
+    right.plot(*point, marker="o", markersize=9, color=OURS, markeredgecolor="white", zorder=5)
     right.set_title(f"valence {point[0]:+.2f}, arousal {point[1]:+.2f}")
     return figure
 
@@ -139,7 +141,8 @@ def intensity_timeline(
 
     times            (T,) seconds, ascending
     action_units     (T, 12) intensity or probability in [0, 1] (`value_name` says which); nan, not annotated, is grey
-    valence_arousal  (T, 2); nan leaves a gap (no face found).  target_valence_arousal (T, 2) drawn thin, or None
+    valence_arousal  (T, 2), clipped to [-1, 1]; nan leaves a gap (no face found).  target_valence_arousal (T, 2) drawn
+                     thin, or None
     expression       (T,) index into `vocabulary` (negative: none, grey), or None
     images           (K, H, W, 3) thumbnails at image_times (K,) (default: spread evenly)
     cuts             seconds at which the shot changes
@@ -147,7 +150,7 @@ def intensity_timeline(
     >>> intensity_timeline(np.arange(90) / 30, units, va, images=frames[::15], source="synthetic video")
     <Figure size ...>
     """
-    times, units, plane = as_array(times), as_array(action_units), as_array(valence_arousal)
+    times, units, plane = as_array(times), as_array(action_units), as_array(valence_arousal).clip(*VALENCE_RANGE)
     heights = ([0.75] if images is not None else []) + ([0.2] if expression is not None else []) + [2.0, 1.25]
     figure, _ = titled_figure(9.2, sum(heights) + 0.75, title, subtitle_of(count(len(times), "frames"), source))
     panels = list(np.atleast_1d(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)))

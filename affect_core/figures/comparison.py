@@ -104,8 +104,8 @@ def _score_bar(axes: Axes, place: float, parts: Mapping, *, published: bool) -> 
         axes.barh(place, total, color="#cfd4da", **look)
     end = np.nanmax([end, total])
     if np.isfinite([total, parts.get("low", np.nan), parts.get("high", np.nan)]).all():
-        spread = [[total - parts["low"]], [parts["high"] - total]]
-        axes.errorbar(total, place, xerr=spread, color=INK, linewidth=1.4, capsize=3)
+        middle, half = (parts["low"] + parts["high"]) / 2, (parts["high"] - parts["low"]) / 2
+        axes.errorbar(middle, place, xerr=half, fmt="none", color=INK, linewidth=1.4, capsize=3)
         end = max(end, parts["high"])
     words = f"{total:.2f}" if np.isfinite(total) else "sum undefined"
     axes.text(end + 0.012 * room, place, words, va="center", fontweight="bold")
@@ -117,15 +117,23 @@ def _total(parts: Mapping) -> float:
 
 @figure_function
 def ablation_plot(
-    table: pd.DataFrame, *, score_name: str = "score", source: str = "", title: str = "What each idea is worth"
+    table: pd.DataFrame,
+    *,
+    differences: pd.DataFrame | None = None,
+    score_name: str = "score",
+    note: str = "",
+    source: str = "",
+    title: str = "What each idea is worth",
 ) -> Figure:
     """One panel an idea, one row a setting: every seed a dot, their mean a bar, its interval a line.
 
     table       tidy: columns idea, setting, score; optional seed, low, high (interval limits of that row's score).
                 Settings keep the table's order; rows with the same idea and setting are seeds of one setting.
                 An optional column `metric` names what an idea is scored by; only ideas of one metric share an axis.
-    score_name  what the score is where there is no column `metric`, e.g. "P_MTL"
-    An optional boolean column `is_paper` marks the paper's settings: printed bold, drawn blue.
+    differences  drawn beside the scores: columns idea, setting (the one compared), difference (first minus this one),
+                low, high, significant, same_sign (in words, e.g. "4 of 5"); or None
+    score_name  what the score is where there is no column `metric`, e.g. "P_MTL";  note  stands under the figure
+    An optional boolean column `is_reference` marks what the others are compared with: printed bold, drawn blue.
     With several seeds the line is the range of the seeds; with one, or without the column, it is low..high (e.g. a
     bootstrap over videos).
 
@@ -143,17 +151,21 @@ def ablation_plot(
     axes_named = table["metric"].nunique() if "metric" in table else 1
     line = "line: range over seeds" if seeds > 1 else "line: 95 % interval" if bounds else ""
     figure, _ = titled_figure(
-        7.2,
+        7.2 if differences is None else 11.0,
         0.29 * sum(heights) + 0.55 * axes_named,
         title,
         subtitle_of(
             f"{seeds} seed{'s' if seeds > 1 else ''}" if "seed" in table else "",
             source,
             line,
-            "bold: the paper's setting" if "is_paper" in table else "",
+            "bold: what the others are compared with" if "is_reference" in table else "",
+            "filled: p < 0.05 after Holm's correction" if differences is not None else "",
         ),
+        note=note,
     )
-    panels = figure.subplots(len(ideas), 1, squeeze=False, height_ratios=heights)[:, 0]
+    columns = 1 if differences is None else 2
+    grid = figure.subplots(len(ideas), columns, squeeze=False, height_ratios=heights, width_ratios=(1.2, 1)[:columns])
+    panels = grid[:, 0]
     metric = {
         idea: table.loc[table["idea"] == idea, "metric"].iloc[0] if "metric" in table else score_name for idea in ideas
     }
@@ -161,23 +173,52 @@ def ablation_plot(
         bold = []
         for row, setting in enumerate(settings[idea]):
             chosen = table[(table["idea"] == idea) & (table["setting"] == setting)]
-            is_paper = bool(chosen["is_paper"].iloc[0]) if "is_paper" in table else False
-            _ablation_row(axes, row, chosen, OURS if is_paper or "is_paper" not in table else MUTED, bounds)
-            bold.append(is_paper)
+            is_reference = bool(chosen["is_reference"].iloc[0]) if "is_reference" in table else False
+            _ablation_row(axes, row, chosen, OURS if is_reference or "is_reference" not in table else MUTED, bounds)
+            bold.append(is_reference)
         axes.set_yticks(range(len(settings[idea])), [str(setting) for setting in settings[idea]])
-        for tick, is_paper in zip(axes.get_yticklabels(), bold, strict=True):
-            tick.set_fontweight("bold" if is_paper else "normal")
+        for tick, is_reference in zip(axes.get_yticklabels(), bold, strict=True):
+            tick.set_fontweight("bold" if is_reference else "normal")
         axes.set_title(str(idea))
         axes.set_xlim(_reach(table[[metric[other] == metric[idea] for other in table["idea"]]], bounds))
         axes.set_ylim(len(settings[idea]) - 0.45, -0.55)
         axes.tick_params(axis="y", length=0)
         grid_lines(axes, "x")
         axes.spines["left"].set_visible(False)
-        if position + 1 == len(ideas) or metric[ideas[position + 1]] != metric[idea]:
-            axes.set_xlabel(quantity_name(str(metric[idea])))
-        else:
-            axes.tick_params(axis="x", labelbottom=False)
+        last = position + 1 == len(ideas) or metric[ideas[position + 1]] != metric[idea]
+        axes.tick_params(axis="x", labelbottom=last)
+        axes.set_xlabel(quantity_name(str(metric[idea])) if last else "")
+        if differences is not None:
+            alike = differences[differences["idea"].map(metric) == metric[idea]]
+            beside = grid[position, 1]
+            _difference_rows(beside, settings[idea], alike[alike["idea"] == idea])
+            beside.set(ylim=axes.get_ylim(), xlim=_difference_reach(alike))
+            beside.tick_params(axis="x", labelbottom=last)
+            beside.set_xlabel(f"{quantity_name(str(metric[idea]))}: bold − this, paired by seed" if last else "")
     return figure
+
+
+def _difference_rows(axes: Axes, settings: Sequence, differences: pd.DataFrame) -> None:
+    """The paired differences of an idea in the rows of its settings; the reference's own row stays empty."""
+    axes.axvline(0, color=MUTED, linewidth=1)
+    for row in differences.itertuples():
+        place = settings.index(row.setting)
+        axes.hlines(place, row.low, row.high, color=OURS, linewidth=2.2, alpha=0.5)
+        axes.plot(row.difference, place, "o", markersize=6, color=OURS, markeredgewidth=1.4, markeredgecolor=OURS,
+                  markerfacecolor=OURS if row.significant else "white", zorder=4)  # fmt: skip
+        words = f"{row.difference:+.3f}, sign in {row.same_sign}".replace("-", "−")
+        axes.text(0.99, place, words, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=8)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    grid_lines(axes, "x")
+
+
+def _difference_reach(differences: pd.DataFrame) -> tuple[float, float]:
+    """Limits of an axis that holds zero and every interval, with room for words at the right."""
+    values = np.append(differences[["difference", "low", "high"]].to_numpy(float).ravel(), 0.0)
+    values = values[np.isfinite(values)]
+    span = max(values.max() - values.min(), 0.02)
+    return values.min() - 0.08 * span, values.max() + 0.62 * span
 
 
 def _reach(table: pd.DataFrame, bounds: bool) -> tuple[float, float]:

@@ -199,7 +199,7 @@ def attention_distances(
 
 def _score_colour(name: str) -> str:
     """The colour of an expression or of an action unit, by the first word of `name`."""
-    word = str(name).replace(",", " ").split()[0]
+    word = (str(name).replace(",", " ").split() or [""])[0]
     if word.startswith("AU") and word[2:].isdigit():
         return ACTION_UNIT_COLOURS.get(int(word[2:]), MUTED)
     return expression_colour(word.lower())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from affect_core.figures.style import INK, MUTED, titled_figure
+from affect_core.figures.style import INK, MUTED, printable, titled_figure
 
 
 class Mosaic:
@@ -80,7 +80,8 @@ class Mosaic:
                 linewidth=2.6,
                 solid_capstyle="butt",
             )
-        for line, words in enumerate(text.split("\n"), start=1):  # by baselines: "anger" and "fear" stay level
+        lines = printable(text).split("\n")
+        for line, words in enumerate(lines, start=1):  # by baselines: "anger" and "fear" stay level
             self.axes.text(
                 x + 0.5,
                 y + 1 + (0.035 + 0.0165 * size * line) / self.cell,
@@ -100,7 +101,7 @@ class Mosaic:
         self.axes.text(
             x,
             -height / self.cell,
-            text,
+            printable(text),
             ha="center",
             va="baseline",
             fontsize=size,
@@ -113,7 +114,7 @@ class Mosaic:
         self.axes.text(
             -0.08 / self.cell,
             row * self._pitch + 0.5,
-            text,
+            printable(text),
             ha="right",
             va="center",
             fontsize=size,

@@ -9,7 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from affect_core.figures.style import as_images, expression_colour, figure_function, subtitle_of, titled_figure
+from affect_core.figures.style import (
+    as_images,
+    expression_colour,
+    figure_function,
+    printable,
+    subtitle_of,
+    titled_figure,
+)
 
 _HALO = "#ffffff"
 
@@ -43,15 +50,16 @@ def draw_faces(axes: Axes, pixels: np.ndarray, boxes, points=None, names=None, c
     axes.imshow(pixels)
     axes.set_axis_off()
     for number, (left, top, wide, high) in enumerate(np.asarray(boxes, float).reshape(-1, 4)):
-        name = names[number] if names is not None else ""
+        name = names[number].strip() if names is not None else ""
         colour = expression_colour(name.split()[0]) if name else "#1769b5"
         bold = number == chosen
         for line, edge in ((4.2 if bold else 2.6, _HALO), (3.0 if bold else 1.6, colour)):
             axes.add_patch(Rectangle((left, top), wide, high, fill=False, edgecolor=edge, linewidth=line))
-        words = f"{number + 1}  {name}".rstrip()
+        words = printable(f"{number + 1}  {name}").rstrip()
         plate = {"boxstyle": "square,pad=0.25", "facecolor": colour, "edgecolor": _HALO, "linewidth": 0.8}
         axes.annotate(words, (left, top), (0, 3), textcoords="offset points", fontsize=7.5, va="bottom", ha="left",
-                      color="white", fontweight="bold", annotation_clip=False, bbox=plate)  # fmt: skip
+                      color="white", fontweight="bold", annotation_clip=False, bbox=plate,
+                      parse_math=False)  # fmt: skip
     if points is not None:
         marks = np.asarray(points, float).reshape(-1, 2)
         axes.scatter(*marks.T, s=11, color=_HALO, edgecolor="#1f2630", linewidth=0.7, zorder=4)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import textwrap
+import threading
 from collections.abc import Callable
 
 import matplotlib.pyplot as plt
@@ -16,6 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from affect_core.labels import ACTION_UNIT_NAMES, ACTION_UNITS
 
@@ -72,6 +74,10 @@ QUANTITY_NAMES = {
 VALENCE_COLOUR, AROUSAL_COLOUR = "#2f8f9d", "#b3477d"
 TRAINING_COLOUR, VALIDATION_COLOUR = "#9aa5b1", "#1769b5"
 
+SERIES_COLOURS = ("#1769b5", "#d1410c", "#00795c", "#eda50a", "#54278f", "#5bbcec", "#4a3a2c")
+SERIES_MARKERS = "osD^vPX"
+"""Lines that are neither expressions nor action units, in order; colour and marker go together."""
+
 INK, MUTED, RULE, PAPER = "#1f2630", "#69727d", "#e3e6ea", "#ffffff"
 OURS, BASELINE, PUBLISHED = "#1769b5", "#b9c0c8", "#4a3a2c"
 
@@ -122,7 +128,14 @@ STYLE = {
     "figure.constrained_layout.h_pad": 0.06,
     "figure.constrained_layout.w_pad": 0.06,
     "image.interpolation": "antialiased",
+    "text.parse_math": False,  # a file, folder or label may be named "a$b$.jpg"
+    "text.usetex": False,
 }
+
+
+DRAWING = threading.RLock()
+"""Held while a figure is made or painted: rcParams and pyplot are of the whole process, and a Jupyter kernel answers
+the front end's messages in several threads."""
 
 
 def figure_function(function: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -133,7 +146,7 @@ def figure_function(function: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @functools.wraps(function)
     def draw(*args, **kwargs) -> Figure:
-        with plt.rc_context(STYLE), plt.ioff():
+        with DRAWING, plt.rc_context(STYLE), plt.ioff():
             before = set(plt.get_fignums())
             try:
                 return function(*args, **kwargs)
@@ -144,16 +157,21 @@ def figure_function(function: Callable[..., Figure]) -> Callable[..., Figure]:
     return draw
 
 
-def titled_figure(width: float, height: float, title: str, subtitle: str = "", *, layout: str | None = "constrained"):
+def titled_figure(
+    width: float, height: float, title: str, subtitle: str = "", *, note: str = "", layout: str | None = "constrained"
+):
     """An empty figure of `width` x `height` inches below a header.
 
-    The title (what is shown) is bold, the subtitle (n, source, how to read it) muted; both wrap to the width.
+    The title (what is shown) is bold, the subtitle (n, source, how to read it) muted; both wrap to the width, as does
+    the note, which stands under the figure (constrained layout only).
     Returns (figure, share of the figure's height that lies below the header).
     """
-    title_lines = textwrap.wrap(title, max(24, int(width * 10.5)))
-    subtitle_lines = textwrap.wrap(subtitle, max(30, int(width * 15.5)), break_on_hyphens=False) if subtitle else []
+    title_lines = textwrap.wrap(printable(title), max(24, int(width * 10.5)))
+    subtitle_lines = textwrap.wrap(printable(subtitle), max(30, int(width * 15.5)), break_on_hyphens=False)
+    note_lines = textwrap.wrap(printable(note), max(30, int(width * 16.5)), break_on_hyphens=False)
     header = 0.14 + 0.21 * len(title_lines) + 0.165 * len(subtitle_lines) + 0.06
-    total = height + header
+    footer = 0.12 + 0.155 * len(note_lines) if note_lines else 0.0
+    total = height + header + footer
     figure = plt.figure(figsize=(width, total), layout=layout)
     figure.text(
         0.1 / width,
@@ -174,15 +192,22 @@ def titled_figure(width: float, height: float, title: str, subtitle: str = "", *
             va="top",
             linespacing=1.25,
         )
+    if note_lines:
+        figure.text(0.1 / width, 0.06 / total, "\n".join(note_lines), fontsize=8, va="bottom", linespacing=1.25)
     below = height / total
     if layout == "constrained":
-        figure.get_layout_engine().set(rect=(0.0, 0.0, 1.0, below))
+        figure.get_layout_engine().set(rect=(0.0, footer / total, 1.0, below))
     return figure, below
 
 
 def subtitle_of(*parts: str) -> str:
     """The non-empty parts joined by a middle dot: subtitle_of("n = 1,200 faces", "synthetic") etc."""
     return "  ·  ".join(part for part in parts if part)
+
+
+def printable(text: str) -> str:
+    """The text with "?" for what no font can draw: bytes of a file name that are no UTF-8 (surrogates)."""
+    return str(text).encode("utf-8", "replace").decode("utf-8")
 
 
 def quantity_name(name: str) -> str:
@@ -209,6 +234,12 @@ def grid_lines(axes: Axes, axis: str) -> None:
     """Light rules across one axis ('x' or 'y') only."""
     axes.grid(True, axis=axis)
     axes.tick_params(axis=axis, length=0)
+
+
+def count_bar(figure: Figure, cells, axes: Axes, label: str, **options) -> None:
+    """The colour bar of counts on a logarithmic range, labelled 1, 2, 5, 10, 20 ...; `options` go to `colorbar`."""
+    bar = figure.colorbar(cells, ax=axes, label=label, format="%d", ticks=LogLocator(subs=(1, 2, 5)), **options)
+    bar.minorticks_off()
 
 
 def as_array(values, dtype=float) -> np.ndarray:

@@ -16,6 +16,7 @@ from affect_core.figures.style import (
     SEQUENTIAL,
     as_array,
     count,
+    count_bar,
     figure_function,
     subtitle_of,
     titled_figure,
@@ -81,7 +82,7 @@ def valence_arousal_scatter(
                 norm=LogNorm(vmin=0.6),
                 linewidths=0.1,
             )
-            figure.colorbar(cells, ax=axes, shrink=0.75, aspect=28, pad=0.02, label=f"{unit} a cell", format="%d")
+            count_bar(figure, cells, axes, f"{unit} a cell", shrink=0.75, aspect=28, pad=0.02)
         else:
             axes.scatter(x, shown, s=14, color=OURS, alpha=0.5, linewidths=0)
         edges = np.linspace(-1, 1, 11)

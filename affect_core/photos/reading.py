@@ -143,7 +143,8 @@ def reduced(pixels: np.ndarray, side: int) -> np.ndarray:
 
 def answers(where: pd.DataFrame, prediction: AffectPrediction, thresholds: np.ndarray) -> pd.DataFrame:
     """The columns `where` (one row a face), then uncertainty and the columns of `prediction_table`."""
-    said = prediction_table(prediction, [""] * len(where), thresholds=thresholds).drop(columns="image")
+    said = prediction_table(prediction, [""] * len(where), thresholds=thresholds)
+    said = said.drop(columns=["image", "uncertainty"], errors="ignore")
     uncertainty = pd.Series(prediction.uncertainty, name="uncertainty", dtype=np.float32)
     return pd.concat([where.reset_index(drop=True), uncertainty, said], axis=1)
 

@@ -17,7 +17,14 @@ from affect_core.photos.timeline import VideoReading
 
 
 def photo_overview(reading: PhotoReading, photo: int = 0, *, chosen: int | None = None, source: str = "") -> Figure:
-    """A photo, a numbered box around each of its faces with the expression named, and the five points."""
+    """A photo, a numbered box around each of its faces with the expression named, and the five points.
+
+    photo   its place in the reading, from 0
+    chosen  the face, from 0 within the photo, whose box is drawn bold, or None
+
+    >>> photo_overview(read_photos("holidays/"), 0, chosen=1, source="my camera")
+    <Figure size ...>
+    """
     shown = reading.photos[photo]
     names = [named_expression(reading.prediction, row) for row in reading.rows(photo)]
     points = np.array([face.points for face in shown.faces]).reshape(-1, 5, 2)
@@ -30,7 +37,10 @@ def photo_overview(reading: PhotoReading, photo: int = 0, *, chosen: int | None 
 def face_card(reading: PhotoReading, row: int, *, source: str = "") -> Figure:
     """The card of one row of the reading: aligned face, expressions, action units with thresholds, circumplex.
 
-    Raises AffectError if there is no such row.
+    row  from 0, see `PhotoReading.rows`. Raises AffectError if there is no such row.
+
+    >>> face_card(read_photos("group.jpg"), 1, source="my camera")
+    <Figure size ...>
     """
     if reading.prediction is None or not 0 <= row < len(reading.crops):
         raise AffectError(f"There are {len(reading.crops)} faces, counted from 0; there is no face {row}.")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from affect_core.labels import AffectPrediction
+from affect_core.labels import VALENCE_RANGE, AffectPrediction
 from affect_core.metrics import probabilities
 from affect_core.photos.alignment import align
 from affect_core.photos.detection import find_faces
@@ -59,7 +59,8 @@ class VideoReading:
             rows = self.followed[known]
             values[known] = np.column_stack([
                 softmax(self.prediction.expression_logits[rows].astype(float), axis=1),
-                probabilities(self.prediction.action_unit_logits[rows]), self.prediction.valence_arousal[rows],
+                probabilities(self.prediction.action_unit_logits[rows]),
+                self.prediction.valence_arousal[rows].clip(*VALENCE_RANGE),
             ])  # fmt: skip
         stretch = stretches(self.times, known, self.shots, longest_gap)
         values = smooth(values, self.times, stretch, sigma)
@@ -93,7 +94,8 @@ class VideoReading:
 @dataclass(frozen=True)
 class Timeline:
     """T frames; nan where no face was found. expression (T, 8) and action_units (T, 12) are probabilities,
-    valence_arousal (T, 2); stretch (T,) numbers the stretches within which was smoothed, -1 where there is no face."""
+    valence_arousal (T, 2) within [-1, 1]; stretch (T,) numbers the stretches within which was smoothed, -1 where there
+    is no face."""
 
     times: np.ndarray
     expression: np.ndarray
