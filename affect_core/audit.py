@@ -31,6 +31,9 @@ from affect_core.near_duplicates import BITS, THRESHOLD, duplicates_across_split
 from affect_core.progress import Progress, no_progress
 from affect_core.splits import SplitOverlap, check_splits
 
+MIDDLE = 0.2
+"""Distance from the middle of the circumplex below which a face counts as neither pleasant nor active."""
+
 SHOWN = 10
 """Problems, unreadable files and near-duplicates that the report names; all are counted."""
 
@@ -81,9 +84,11 @@ class CorpusAudit:
             _table(counts.loc["expression"]) if corpus.labels.expression_valid.any() else "None is annotated.",
             "## Action units (active / annotated)",
             _table(self._action_units()) if corpus.labels.action_units_valid.any() else "None is annotated.",
+            self._pairs_in_words(),
             "## Valence and arousal",
             _table(pd.concat({task: counts.loc[task] for task in ("valence", "arousal")}))
             if corpus.labels.valence_arousal_valid.any() else "Neither is annotated.",
+            _table(self._circumplex()) if corpus.labels.valence_arousal_valid.all(1).any() else "",
             f"## Near-duplicates across splits (at most {self.threshold} of {BITS} bits of a perceptual hash differ)",
             self._duplicates_in_words(),
             "## Groups (videos, people) in two splits",
@@ -135,6 +140,28 @@ class CorpusAudit:
         table = active.map("{:,}".format) + " / " + annotated.map("{:,}".format)
         table.index = [f"AU{unit} {ACTION_UNIT_NAMES[unit]}" for unit in ACTION_UNITS]
         return table
+
+    def _pairs_in_words(self) -> str:
+        """The units that are on together most often, and how often the second is on where the first is."""
+        table, pairs = self.cooccurrence, combinations(self.cooccurrence.columns, 2)
+        often = sorted(((table.loc[one, two], one, two) for one, two in pairs if table.loc[one, two]), reverse=True)
+        said = [f"{one} and {two}: {together:,} images; {two} on {together / table.loc[one, one]:.0%} of those with "
+                f"{one}, {one} on {together / table.loc[two, two]:.0%} of those with {two}"
+                for together, one, two in often[:SHOWN]]  # fmt: skip
+        return "On together most often:\n\n" + _bullets(said) if said else ""
+
+    def _circumplex(self) -> pd.DataFrame:
+        """Images of each split by where they lie on the circumplex; those with both coordinates."""
+        labels, split = self.corpus.labels, self.corpus.table["split"].to_numpy()
+        known = labels.valence_arousal_valid.all(axis=1)
+        valence, arousal = labels.valence_arousal.T
+        middle = np.hypot(valence, arousal) < MIDDLE
+        regions = {f"within {MIDDLE} of the middle": middle}
+        for pleasant, word in ((True, "pleasant"), (False, "unpleasant")):
+            for active, other in ((True, "active"), (False, "passive")):
+                regions[f"{word}, {other}"] = ~middle & ((valence >= 0) == pleasant) & ((arousal >= 0) == active)
+        return pd.DataFrame({name: {region: int((inside & known & (split == name)).sum())
+                                    for region, inside in regions.items()} for name in self.corpus.splits})  # fmt: skip
 
     def _duplicates_in_words(self) -> str:
         if len(self.corpus.splits) < 2:

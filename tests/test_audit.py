@@ -51,6 +51,25 @@ def test_report_says_what_is_there_and_what_is_missing(root):
     assert "most frequent (width x height: files): 112 x 112: 96" in text
 
 
+def test_report_places_valence_and_arousal_and_counts_pairs_of_units(root):
+    corpus = opened(root)
+    report = audit(corpus)
+    text, labels, split = report.to_markdown(), corpus.labels, corpus.table["split"].to_numpy()
+    known = labels.valence_arousal_valid.all(axis=1)
+    valence, arousal = labels.valence_arousal.T
+    far = known & (valence**2 + arousal**2 >= 0.04)
+    for words, inside in (("pleasant, active", (valence >= 0) & (arousal >= 0)),
+                          ("unpleasant, active", (valence < 0) & (arousal >= 0)),
+                          ("pleasant, passive", (valence >= 0) & (arousal < 0)),
+                          ("within 0.2 of the middle", None)):  # fmt: skip
+        rows = known & ~far if inside is None else far & inside
+        counts = [int((rows & (split == name)).sum()) for name in corpus.splits]
+        assert f"\n| {words} | {' | '.join(map(str, counts))} |" in text
+    table = report.cooccurrence.to_numpy()
+    most = max(table[i, k] for i in range(12) for k in range(i))
+    assert f": {most} images; " in text.split("On together most often:")[1].splitlines()[2]
+
+
 def test_figures_are_those_the_corpus_has_data_for(root):
     figures = audit(opened(root)).figures()
     assert set(figures) == {"labels", "circumplex", "action_units", "sizes", "samples"}

@@ -1,6 +1,6 @@
 """Rows of label files are matched with the images on disk, and what does not match is told."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -36,6 +36,13 @@ def test_missing_images_are_told_with_what_is_there_instead():
         3: "image b/1.jpg not found",
         4: "image a/1 not found",
     }
+
+
+def test_a_file_of_a_kind_that_is_not_read_is_told_with_the_kinds_that_are():
+    wanted, files = rows("a/1.gif"), replace(FILES, other_files=("a/1.gif",))
+    assert wanted.find(files).tolist() == [-1]
+    assert wanted.reasons[0] == ["image a/1.gif not found among the images: the file is there, but only jpg, jpeg, "
+                                 "png, bmp, tif, tiff, webp are read"]  # fmt: skip
 
 
 def test_every_repetition_is_told_with_the_first_place():

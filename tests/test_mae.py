@@ -285,3 +285,8 @@ def test_the_class_token_enters_the_decoder_at_its_position_in_training_as_in_pi
     mae.decoder_pos_embed.data.normal_()  # fixed ones are 0 for the class token; those of other checkpoints need not be
     noise = torch.rand(3, 16, generator=generator())
     torch.testing.assert_close(mae.training_loss(images, noise=noise), mae(images, noise=noise).loss)
+
+
+def test_every_norm_of_the_decoder_has_the_papers_epsilon(mae):
+    norms = [module for module in mae.modules() if isinstance(module, torch.nn.LayerNorm)]
+    assert len(norms) > 4 and {norm.eps for norm in norms} == {1e-6}

@@ -265,3 +265,13 @@ def test_the_start_of_mae_has_small_tokens_a_linear_projection_and_fixed_positio
     assert encoder.patch_embed.proj.weight.abs().max().item() == pytest.approx((6 / fan_in_and_out) ** 0.5, rel=0.01)
     assert torch.equal(encoder.pos_embed[:, 1:], positions[:, 1:]) and not encoder.pos_embed[:, 0].any()
     assert not encoder.pos_embed.requires_grad
+
+
+def test_patches_of_two_images_are_their_own():
+    torch.manual_seed(0)
+    encoder, images = ViTEncoder(TINY).eval(), torch.randn(2, 3, 32, 32)
+    ids_keep = torch.tensor([[3, 0, 15], [7, 8, 9]])
+    together = encoder(images, ids_keep)
+    alone = torch.cat([encoder(images[row : row + 1], ids_keep[row : row + 1]) for row in range(2)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encoder(images, torch.arange(16).expand(2, -1)), encoder(images), rtol=1e-4, atol=1e-5)
