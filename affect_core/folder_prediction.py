@@ -1,7 +1,9 @@
-"""Predictions for a folder of pictures, as a table that is written while it grows: memory does not depend on how many.
+"""Predictions for a folder of faces, as a table that is written while it grows: memory does not depend on how many.
 
-    report = predict_folder([Path("photographs")], Path("predictions.csv"), load_predictor())
-    report.written, report.unreadable
+    report = predict_folder([Path("faces")], Path("predictions.csv"), load_predictor())
+    report.written, report.unreadable, report.notes
+
+For whole photographs see `photograph_prediction`.
 """
 
 from __future__ import annotations
@@ -14,38 +16,26 @@ from pathlib import Path
 import numpy as np
 
 from affect_core.corpora.image_decoding import UnusableImageError, read_image
-from affect_core.corpora.image_files import find_images
 from affect_core.errors import AffectError
 from affect_core.export.tables import open_table, prediction_table
 from affect_core.labels import AffectPrediction
+from affect_core.picture_files import find_pictures
 from affect_core.prediction import STORED_SIZE, Predictor
 from affect_core.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)
 class FolderReport:
-    """What became of the pictures: rows written, and (path, reason) of each that could not be read."""
+    """What became of the files.
+
+    written     rows of the table
+    unreadable  (path, reason) of each picture that is not in it; the two make a sentence
+    notes       sentences about what is no fault, such as files that are no pictures
+    """
 
     written: int
     unreadable: tuple[tuple[str, str], ...]
-
-
-def list_images(sources: Sequence[str | Path]) -> list[str]:
-    """Image files among `sources`, each a file or a folder that is searched at any depth; each once, in order.
-
-    Raises AffectError for a source that is not there, or if there is no image at all.
-    """
-    found: list[str] = []
-    for source in map(Path, sources):
-        if source.is_dir():
-            found += find_images(Path(), str(source)).paths
-        elif source.is_file():
-            found.append(str(source))
-        else:
-            raise AffectError(f"{source} not found")
-    if not found:
-        raise AffectError(f"there is no image under {', '.join(map(str, sources))}")
-    return list(dict.fromkeys(found))
+    notes: tuple[str, ...] = ()
 
 
 def predict_folder(
@@ -57,22 +47,23 @@ def predict_folder(
     workers: int = 2,
     progress: Progress = no_progress,
 ) -> FolderReport:
-    """Write one row for each readable image among `sources` (see `list_images`) to `out`, .csv or .parquet.
+    """Write one row for each readable image among `sources` (see `find_pictures`) to `out`, .csv or .parquet.
 
-    predictor   from uint8 (N, 96, 96, 3) to a prediction; `prediction.load_predictor()` is the shipped one
+    predictor   from uint8 (N, S, S, 3) to a prediction; `prediction.load_predictor()` is the shipped one. S is 96, or
+                what the larger models of a run look at
     batch_size  images of a forward pass; two batches are in memory, however many images there are
     workers     threads that decode the next batch while the model looks at this one
 
     Columns as in `export.prediction_table`, action units cut at the predictor's thresholds. The table appears at `out`
     when it is complete. Files that cannot be read are left out of it and reported. Raises AffectError if none can.
     """
-    images = list_images(sources)
+    found = find_pictures(sources)
+    images, unreadable = found.images, list(found.left_out)
     thresholds = getattr(predictor, "thresholds", None)
     predict = getattr(predictor, "predict_batch", predictor)
-    unreadable: list[tuple[str, str]] = []
     written = 0
     with open_table(out) as write, progress(len(images), "predicting") as bar:
-        for names, decoded in _decoded(images, batch_size, workers):
+        for names, decoded in decoded_batches(images, stored_size(predictor), batch_size, workers):
             good = [index for index, picture in enumerate(decoded) if isinstance(picture, np.ndarray)]
             unreadable += [(name, str(picture)) for name, picture in zip(names, decoded, strict=True)
                            if not isinstance(picture, np.ndarray)]  # fmt: skip
@@ -82,20 +73,30 @@ def predict_folder(
                 written += len(good)
             bar.update(len(names))
         if not written:
-            name, reason = unreadable[0]
+            name, reason = unreadable[len(found.left_out)]
             raise AffectError(f"none of {len(images):,} images can be read; {name} {reason}")
-    return FolderReport(written, tuple(unreadable))
+    return FolderReport(written, tuple(unreadable), found.notes())
 
 
-def _decoded(
-    images: list[str], batch_size: int, workers: int
+def stored_size(predictor: object) -> int:
+    """Pixels S to which pictures are reduced for a predictor: 96, or more if its EMMA looks at more than that."""
+    if not isinstance(predictor, Predictor):
+        return STORED_SIZE
+    return max(STORED_SIZE, round(max(predictor.zooms) * predictor.emma.config.vit.image_size))
+
+
+def decoded_batches(
+    images: Sequence[str], size: int, batch_size: int, workers: int = 2
 ) -> Iterator[tuple[list[str], list[np.ndarray | UnusableImageError]]]:
-    """Batches of names and pictures (or why there is none); the next batch is decoded while one is out."""
+    """Batches of paths and pictures (size, size, 3) uint8, or why there is none; two batches are in memory at most.
+
+    The next batch is decoded, in threads, while one is out.
+    """
     with ThreadPoolExecutor(workers) as pool:
         started: list[tuple[list[str], list[Future]]] = []
         for first in range(0, len(images), batch_size):
             names = images[first : first + batch_size]
-            started.append((names, [pool.submit(_read, name) for name in names]))
+            started.append((names, [pool.submit(_read, name, size) for name in names]))
             if len(started) == 2:
                 names, futures = started.pop(0)
                 yield names, [future.result() for future in futures]
@@ -103,8 +104,8 @@ def _decoded(
             yield names, [future.result() for future in futures]
 
 
-def _read(name: str) -> np.ndarray | UnusableImageError:
+def _read(name: str, size: int) -> np.ndarray | UnusableImageError:
     try:
-        return read_image(Path(name), STORED_SIZE)
+        return read_image(Path(name), size)
     except UnusableImageError as error:
         return error

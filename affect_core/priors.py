@@ -1,6 +1,7 @@
 """Any network as EMMA's expression prior: the protocol, timm's CNNs by name, and a wrapper for one's own.
 
-    prior = TimmPrior(TimmPriorConfig(timm_name="convnext_atto"))          # to be trained, or pretrained=True
+    prior = TimmPrior(TimmPriorConfig(timm_name="convnext_atto"))          # to be trained
+    prior = pretrained_prior("convnext_atto")                              # the same with timm's published weights
     prior = CustomPrior(my_cnn, CustomPriorConfig(num_classes=8, image_size=224))
     emma = EMMA(EMMAConfig(), prior)
 

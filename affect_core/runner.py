@@ -61,8 +61,10 @@ def run_workbook(
     beside one another than one after the other. A notebook that fails stops the others.
 
     Returns what happened, in the notebooks' order. Raises AffectError when a notebook fails, after the report is
-    written.
+    written, and, before anything is done, for a name in `only` that no notebook has.
     """
+    if unknown := [name for name in only if name not in NEEDS]:
+        raise AffectError(f"there is no notebook {', '.join(unknown)}; there are {', '.join(NEEDS)}")
     run_dir = Path(run_dir)
     with exclusive(run_dir / ".workbook.lock", str(run_dir)):
         for folder in (run_dir, run_dir / "notebooks"):
@@ -276,7 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
                         help="train every stage, or start from data/weights")  # fmt: skip
     parser.add_argument("--jobs", type=int, default=0,
                         help="notebooks at a time (default: 2 on a CPU of several cores, 1 with a GPU)")  # fmt: skip
-    parser.add_argument("--only", nargs="*", default=(), help="names of notebooks, e.g. 04_emma")
+    parser.add_argument("--only", nargs="+", default=(), help="names of notebooks, e.g. 04_emma")
     options = parser.parse_args(arguments)
     root = project_root()
     profile = str(Path(options.profile).resolve()) if options.profile.endswith(".toml") else options.profile

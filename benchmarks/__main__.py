@@ -13,13 +13,14 @@ from pathlib import Path
 from affect_core.profiles import load_profile
 from affect_core.record import environment_record
 from affect_core.storage import read_json, write_json
-from benchmarks import corpus_reading, measures, training_steps
+from benchmarks import corpus_reading, folder_prediction, measures, training_steps
 from benchmarks.ceilings import ceilings
 from benchmarks.device import DEVICE
 
 MEASURES = (measures.rendering, measures.rendering_in_one_process, measures.input_pipeline,
             training_steps.mae_steps, training_steps.finetuning_steps,
             measures.bootstrap_intervals, measures.explorer_update, measures.prediction,
+            folder_prediction.folder_prediction,
             corpus_reading.million_rows, corpus_reading.shard_reading)  # fmt: skip
 
 

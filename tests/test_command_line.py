@@ -22,13 +22,14 @@ from affect_core.command_line import main
 from affect_core.dan import DAN, DANConfig
 from affect_core.errors import AffectError
 from affect_core.evaluation import evaluate_model
-from affect_core.folder_prediction import list_images, predict_folder
+from affect_core.folder_prediction import predict_folder
 from affect_core.labels import AffectPrediction
 from affect_core.metrics import lsd_score
+from affect_core.picture_files import find_pictures
 from affect_core.prediction import Predictor
 from affect_core.workbook import project_root
 
-COMMANDS = ("render", "audit", "train", "evaluate", "predict", "export", "run")
+COMMANDS = ("render", "audit", "train", "evaluate", "predict", "submit", "export", "run")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_the_help_lists_every_command_and_every_exit_code(capsys):
 
 @pytest.mark.parametrize("arguments", [
     [], ["paint"], ["predict", "a.jpg"], ["predict", "a.jpg", "--out", "a.csv", "--batch-size", "0"],
-    ["train", "dan"], ["run", "--weights", "bought"],
+    ["train", "dan"], ["run", "--weights", "bought"], ["run", "--only"], ["submit", "emotions", "list.txt"],
 ])  # fmt: skip
 def test_what_is_not_understood_is_a_usage_error(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -99,7 +100,7 @@ def test_predict_writes_a_row_a_picture_and_says_what_it_left_out(
     said = capsys.readouterr()
     assert code == command_line.UNREADABLE
     assert "5 rows" in said.out and f"{photographs}/broken.jpg is truncated" in said.err
-    assert "1 images left out" in said.err
+    assert "1 file left out" in said.err and f"1 file, first {photographs}/notes.txt" in said.err
     record_property("reliability", {"part": "affect-core predict", "case": "some images cannot be read",
                                     "treatment": "listed, left out of the table, exit code 3"})  # fmt: skip
     table = pd.read_csv(out)
@@ -170,7 +171,7 @@ def test_an_interruption_leaves_no_table_and_exits_with_130(photographs, run_dir
 
 
 def test_a_picture_named_twice_is_one_row(photographs):
-    images = list_images([photographs / "a.png", photographs, photographs / "more"])
+    images = find_pictures([photographs / "a.png", photographs, photographs / "more"]).images
     assert len(images) == len(set(images)) == 6 and images[0] == f"{photographs}/a.png"
 
 
@@ -201,15 +202,34 @@ def test_export_writes_each_form(run_dir, tmp_path, capsys):
     assert main(["export", model, str(tmp_path / "encoder.safetensors")]) == command_line.FINE
     assert (tmp_path / "encoder.json").exists()
     assert main(["export", model, str(tmp_path / "folder")]) == command_line.FAILED
-    assert "say what the model was trained on" in capsys.readouterr().err
+    assert "say what the model was trained on, --trained-on" in capsys.readouterr().err
     assert main(["export", model, str(tmp_path / "folder"), "--trained-on", "Noise."]) == command_line.FINE
     assert (tmp_path / "folder" / "config.json").exists()
+    assert "folder: weights, config.json and a model card" in capsys.readouterr().out
+
+
+def test_export_of_a_cotex_to_timm_says_that_it_is_the_first_view(run_dir, tmp_path, capsys):
+    model = str(run_dir / "cotex" / "best.safetensors")
+    assert main(["export", model, str(tmp_path / "encoder.safetensors")]) == command_line.FINE
+    assert "CoTEX has 2 encoders, one for each view; this is the first\n" in capsys.readouterr().out
+
+
+def test_export_to_another_suffix_names_the_kinds_of_output(run_dir, tmp_path, capsys):
+    model = str(run_dir / "emma" / "best.safetensors")
+    assert main(["export", model, str(tmp_path / "mae.pth")]) == command_line.FAILED
+    said = capsys.readouterr().err
+    assert all(kind in said for kind in ("NAME.onnx", "NAME.safetensors", "folder")) and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_export_to_onnx_says_how_far_it_is_from_pytorch(run_dir, tmp_path, capsys):
     pytest.importorskip("onnxruntime", reason="the extra export is not installed")
-    assert main(["export", str(run_dir / "cotex" / "best.safetensors"), str(tmp_path / "a.onnx")]) == command_line.FINE
+    model = str(run_dir / "cotex" / "best.safetensors")
+    assert main(["export", model, str(tmp_path / "a.onnx")]) == command_line.FINE
     assert "expression_logits: at most" in capsys.readouterr().out and (tmp_path / "a.onnx").exists()
+    assert main(["export", model, str(tmp_path / "b.onnx"), "--int8"]) == command_line.FINE
+    assert "b.onnx: 8-bit weights," in capsys.readouterr().out
+    assert (tmp_path / "b.onnx").stat().st_size != (tmp_path / "a.onnx").stat().st_size
 
 
 def test_render_then_audit(tmp_path, capsys):
@@ -221,7 +241,7 @@ def test_render_then_audit(tmp_path, capsys):
     corpora = tmp_path / "corpora"
     assert main(["render", str(corpora), "--profile", str(tmp_path / "tiny.toml"), "--workers", "1"]) == 0
     assert main(["audit", str(corpora), "lsd", "--out", str(tmp_path / "a.md"), "--figures", str(tmp_path / "f")]) == 0
-    assert "# Corpus lsd" in (tmp_path / "a.md").read_text() and list((tmp_path / "f").glob("*.png"))
+    assert "# Corpus lsd (synthetic)" in (tmp_path / "a.md").read_text() and list((tmp_path / "f").glob("*.png"))
     assert main(["audit", str(corpora), "lsd"]) == 0
     assert capsys.readouterr().out == (tmp_path / "a.md").read_text()
     assert main(["audit", str(corpora), "paintings"]) == command_line.FAILED

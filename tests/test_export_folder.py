@@ -4,17 +4,20 @@ import json
 
 import pytest
 import torch
-from export_models import cotex, emma, mae, random_images
+from export_models import PATCHES, cotex, emma, mae, random_images
 from torch import nn
 
-from affect_core.checkpoints import load_model, read_metadata
+from affect_core.checkpoints import load_model, load_weights, read_metadata
 from affect_core.dan import DAN, DANConfig
+from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.export import load_folder, save_folder
+from affect_core.priors import CustomPrior, CustomPriorConfig, TimmPrior, TimmPriorConfig
 
 MODELS = {
     "mae": mae,
     "dan": lambda: DAN(DANConfig(width=8, num_heads=2)).eval(),
+    "timm's CNN": lambda: TimmPrior(TimmPriorConfig(image_size=48, timm_name="test_resnet")).eval(),
     "emma": emma,
     "emma without prior": lambda: emma(va_source="vit_scores"),
     "cotex": lambda: cotex(3),
@@ -64,6 +67,30 @@ def test_the_card_tells_what_was_given_and_invents_nothing(tmp_path):
     )  # fmt: skip
     card = (tmp_path / "a" / "README.md").read_text()
     assert 'license: "apache-2.0"' in card and "| P_MTL, validation, synthetic | 1.153 |" in card and "AU26" in card
+
+
+def test_the_card_says_which_sizes_a_cnn_takes(tmp_path):
+    for image_size, words in ((48, "any size (the model resizes them to 48 px)"), (0, "a size that test_resnet takes")):
+        config = TimmPriorConfig(image_size=image_size, timm_name="test_resnet")
+        save_folder(tmp_path, TimmPrior(config), trained_on=DATA)
+        assert words in (tmp_path / "README.md").read_text() and "None px" not in (tmp_path / "README.md").read_text()
+        assert json.loads((tmp_path / "config.json").read_text())["image_size"] is None
+
+
+def test_with_a_prior_of_one_s_own_the_card_shows_how_its_author_loads_it(tmp_path):
+    def own():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(3, 8, 32), nn.Flatten())
+        return EMMA(EMMAConfig(vit=PATCHES, hidden=8, va_hidden=4), CustomPrior(network, CustomPriorConfig())).eval()
+
+    save_folder(tmp_path, own(), trained_on=DATA)
+    card = (tmp_path / "README.md").read_text()
+    assert 'load_weights("this/folder/model.safetensors", model)' in card and "load_folder" not in card
+    with pytest.raises(AffectError, match="only its author can build"):
+        load_folder(tmp_path)
+    load_weights(tmp_path / "model.safetensors", own())
+    with pytest.raises(AffectError, match="a CustomPrior cannot be saved as a folder; MAE, DAN, TimmPrior"):
+        save_folder(tmp_path, own().prior.model, trained_on=DATA)
 
 
 def test_the_hubs_reader_understands_the_head_of_the_card(tmp_path):

@@ -12,18 +12,72 @@ from export_models import PATCHES, VIT, cotex, emma, lively, mae, random_images,
 from onnx import TensorProto, helper
 
 from affect_core.augment import IMAGENET_MEAN
+from affect_core.backbones import TimmViTConfig
 from affect_core.dan import DAN, DANConfig
+from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
-from affect_core.export import export_onnx, onnx_differences, onnx_graphs, onnx_predictor, open_onnx, quantize_onnx
+from affect_core.export import (
+    export_onnx,
+    onnx_differences,
+    onnx_graphs,
+    onnx_predictor,
+    open_onnx,
+    quantize_onnx,
+    write_int8_onnx,
+)
+from affect_core.export.onnx_form import FixedResize
 from affect_core.export.onnx_graphs import read_description
 from affect_core.hardware import attention_layers
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS, LSD_EXPRESSIONS, AffectLabels
 from affect_core.metrics import mtl_score
+from affect_core.priors import CustomPrior, CustomPriorConfig, TimmPrior, TimmPriorConfig
 from affect_core.vit import ViTConfig, ViTEncoder
+
+
+def on_prior(prior, vit=PATCHES):
+    """An EMMA that reads another network than the DAN, with scores that differ between images."""
+    for parameter in prior.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=(2 / parameter[0].numel()) ** 0.5)
+    return lively(EMMA(EMMAConfig(vit=vit, hidden=16, va_hidden=8), prior))
+
+
+def timm_prior(image_size=0):
+    torch.manual_seed(3)
+    return TimmPrior(TimmPriorConfig(image_size=image_size, mean=(0.5,) * 3, timm_name="test_resnet"))
+
+
+def custom_prior(image_size, network=None):
+    torch.manual_seed(4)
+    layers = torch.nn.Conv2d(3, 4, 5, stride=4), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(8)
+    prior = CustomPrior(network or torch.nn.Sequential(*layers), CustomPriorConfig(image_size=image_size))
+    with torch.no_grad():
+        prior(torch.zeros(1, 3, 32, 32))
+    return prior
+
+
+def timm_encoder(name):
+    torch.manual_seed(5)
+    sizes = {"image_size": 32, "patch_size": 8, "width": 24, "depth": 2, "heads": 3, "drop_path": 0.0}
+    model = on_prior(timm_prior(), TimmViTConfig(timm_name=name, **sizes))
+    for key, parameter in model.vit.named_parameters():
+        if key.endswith("gamma"):  # layer scale, almost 0 in a new model
+            torch.nn.init.normal_(parameter)
+    return model
+
 
 MODELS = {
     "emma": emma,
     "emma without prior": lambda: emma(va_source="vit_features", vit=VIT),
+    "emma, timm's CNN": lambda: on_prior(timm_prior()),
+    "emma, timm's CNN on 48 px": lambda: on_prior(timm_prior(48)),
+    "emma, one's own CNN on 20 px": lambda: on_prior(custom_prior(20)),
+    "emma, one's own CNN on 32 px as they are": lambda: on_prior(custom_prior(32)),
+    "emma, registers": lambda: timm_encoder("vit_small_patch14_reg4_dinov2"),
+    "emma, no class token": lambda: timm_encoder("vit_base_patch16_siglip_224"),
+    "emma, pre-norm": lambda: timm_encoder("vit_base_patch32_clip_224"),
+    "emma, class token without position": lambda: timm_encoder("deit3_small_patch16_224"),
+    "emma, parallel blocks": lambda: timm_encoder("vit_small_patch16_18x2_224"),
     "cotex": cotex,
     "cotex, three views, patch tokens": lambda: cotex(3, PATCHES),
     "mae": mae,
@@ -70,6 +124,41 @@ def test_a_stock_session_gives_the_outputs_of_pytorch_on_random_and_rendered_ima
             assert len(images) == 1 or tensor.std(dim=0).max() > 0.01, "the test needs outputs that depend on the image"
             np.testing.assert_allclose(found[output], tensor.numpy(), rtol=0, atol=1e-4)
             assert reported[output] <= 1e-4
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(32, 48), (48, 20), (7, 100), (32, 32)])
+def test_two_products_with_a_resized_identity_are_the_antialiased_resize(inputs, outputs):
+    images = torch.randn(2, 3, inputs, inputs, generator=torch.Generator().manual_seed(1))
+    expected = torch.nn.functional.interpolate(images, (outputs, outputs), mode="bilinear", antialias=True)
+    resize = FixedResize(inputs, outputs)
+    torch.testing.assert_close(resize(images), expected, rtol=0, atol=2e-6)
+    torch.testing.assert_close(resize.weights.sum(dim=1), torch.ones(outputs))  # weighted means of pixels
+
+
+def test_a_resize_within_the_graph_is_not_rounded_to_eight_bits(tmp_path):
+    export_onnx(on_prior(timm_prior(48)), tmp_path / "a.onnx")
+    write_int8_onnx(tmp_path / "a.onnx", tmp_path / "b.onnx")
+    weights = [array for array in onnx.load(tmp_path / "b.onnx").graph.initializer if list(array.dims) == [48, 32]]
+    assert [array.data_type for array in weights] == [TensorProto.FLOAT]
+    np.testing.assert_allclose(onnx.numpy_helper.to_array(weights[0]), FixedResize(32, 48).weights, atol=1e-7)
+
+
+def test_a_step_that_onnx_does_not_have_is_named_and_leaves_no_file_and_nothing_printed(tmp_path, capfd):
+    class Odd(torch.nn.Module):
+        def forward(self, images):
+            small = torch.nn.functional.interpolate(images, (2, 2), mode="bicubic", antialias=True)
+            return small.flatten(1)[:, :8]
+
+    with pytest.raises(AffectError, match="a step of this EMMA cannot be written as ONNX.*_upsample_bicubic2d_aa"):
+        export_onnx(on_prior(custom_prior(0, Odd())), tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == [] and capfd.readouterr() == ("", "")
+
+
+def test_a_model_that_cannot_be_copied_is_refused_in_a_sentence_too(tmp_path):
+    model = on_prior(custom_prior(0))
+    model.prior.model.network.seen = (torch.ones(1, requires_grad=True) * 2,)  # deepcopy takes no such tensor
+    with pytest.raises(AffectError, match="a step of this EMMA cannot be written as ONNX: Only Tensors created"):
+        export_onnx(model, tmp_path / "a.onnx")
 
 
 def test_what_is_exported_is_the_model_in_eval_mode_and_it_is_left_as_it_was(tmp_path):
@@ -133,6 +222,11 @@ def test_what_cannot_be_exported_is_refused_in_words(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_graphs, "_LARGEST", 1000)
     with pytest.raises(AffectError, match="2 GiB"):
         export_onnx(mae(), tmp_path / "mae.onnx")
+
+
+def test_images_of_another_size_are_refused_in_words(emma_file):
+    with pytest.raises(AffectError, match=r"takes images of 3 x 32 x 32, not \(3, 48, 48\)"):
+        open_onnx(emma_file)(torch.zeros(1, 3, 48, 48))
 
 
 def test_files_that_are_no_graph_of_ours_are_refused_in_words(tmp_path):
@@ -200,3 +294,22 @@ def test_no_image_no_effect(tmp_path, emma_file):
     with pytest.raises(AffectError, match="without an image"):
         quantize_onnx(emma_file, tmp_path / "int8.onnx", torch.zeros(0, 3, 32, 32))
     assert not (tmp_path / "int8.onnx").exists()
+
+
+def test_eight_bit_weights_need_no_image_and_are_those_of_the_measured_file(tmp_path, emma_file, faces):
+    sizes = write_int8_onnx(emma_file, tmp_path / "a.onnx")
+    assert sizes == (emma_file.stat().st_size, (tmp_path / "a.onnx").stat().st_size)
+    quantize_onnx(emma_file, tmp_path / "b.onnx", faces)
+    one, other = (open_onnx(tmp_path / name)(faces) for name in ("a.onnx", "b.onnx"))
+    assert all(np.array_equal(one[name], other[name]) for name in other)
+    assert read_description(tmp_path / "a.onnx") == read_description(emma_file)
+
+
+def test_what_cannot_be_rounded_is_an_error_in_a_sentence_and_leaves_no_file(tmp_path, emma_file, monkeypatch):
+    def fails(*given, **options):
+        raise RuntimeError("no such operator\nlong advice")
+
+    monkeypatch.setattr("onnxruntime.quantization.quantize_dynamic", fails)
+    with pytest.raises(AffectError, match="emma.onnx cannot be written with 8-bit weights: no such operator$"):
+        write_int8_onnx(emma_file, tmp_path / "int8.onnx")
+    assert list(tmp_path.iterdir()) == []

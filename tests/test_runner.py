@@ -100,6 +100,14 @@ def test_the_command_line_says_an_error_in_one_sentence(tmp_path, monkeypatch, c
     assert "error: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("typo", ["04_ema", "emma", "04_emma.ipynb"])
+def test_a_notebook_that_is_not_there_is_said_before_anything_is_done(typo, tmp_path, capsys):
+    assert runner.main(["--profile", "smoke", "--run-dir", str(tmp_path / "run"), "--only", "00_tour", typo]) == 1
+    said = capsys.readouterr().out
+    assert f"there is no notebook {typo}; there are 00_tour, 01_data, " in said and "08_your_photos" in said
+    assert not (tmp_path / "run").exists()
+
+
 def test_every_notebook_of_the_list_exists_and_needs_only_earlier_ones():
     from affect_core.workbook import project_root
 

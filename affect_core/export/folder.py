@@ -15,19 +15,23 @@ from torch import nn
 from affect_core.augment import IMAGENET_MEAN, IMAGENET_STD
 from affect_core.checkpoints import model_from_record, save_weights
 from affect_core.cotex import CoTEX
-from affect_core.dan import DAN
+from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA
 from affect_core.errors import AffectError
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS
 from affect_core.mae import MAE
+from affect_core.priors import TimmPrior, TimmPriorConfig
 from affect_core.storage import read_json, write_json, write_text
 from affect_core.weight_files import read_safetensors
+
+Savable = MAE | DAN | TimmPrior | EMMA | CoTEX
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 _PURPOSE = {
     MAE: "a masked auto-encoder of faces: it reconstructs hidden patches, and its encoder is a starting point",
     DAN: "an expression classifier (CNN)",
+    TimmPrior: "an expression classifier (a network of timm)",
     EMMA: "expressions, action units, valence and arousal of a face",
     CoTEX: "expressions of a face, from co-trained vision transformers whose logits are summed",
 }
@@ -35,7 +39,7 @@ _PURPOSE = {
 
 def save_folder(
     folder: str | Path,
-    model: MAE | DAN | EMMA | CoTEX,
+    model: Savable,
     *,
     trained_on: str,
     scores: dict[str, float] | None = None,
@@ -79,13 +83,12 @@ def load_folder(folder: str | Path) -> nn.Module:
     return model_from_record(record, str(folder), read_safetensors(folder / WEIGHTS)[0])
 
 
-def _config(model: MAE | DAN | EMMA | CoTEX) -> dict[str, Any]:
-    size = None if isinstance(model, DAN) else model.config.vit.image_size
+def _config(model: Savable) -> dict[str, Any]:
     config = {
         "model_type": "affect_core",
         "architectures": [type(model).__name__],
         "affect_core": asdict(model.config),
-        "image_size": size,
+        "image_size": None if isinstance(model, DAN | TimmPrior) else model.config.vit.image_size,
         "image_mean": IMAGENET_MEAN,
         "image_std": IMAGENET_STD,
     }
@@ -96,19 +99,18 @@ def _config(model: MAE | DAN | EMMA | CoTEX) -> dict[str, Any]:
     return config
 
 
-def _vocabulary(model: MAE | DAN | EMMA | CoTEX) -> tuple[str, ...] | None:
-    """The expressions, where the model knows them; a DAN knows only their number."""
+def _vocabulary(model: Savable) -> tuple[str, ...] | None:
+    """The expressions, where the model knows them; a DAN or TimmPrior knows only their number."""
     if isinstance(model, EMMA):
         return EXPRESSIONS
     return model.config.vocabulary if isinstance(model, CoTEX) else None
 
 
-def _card(model: MAE | DAN | EMMA | CoTEX, trained_on: str, scores: dict[str, float], licence: str | None) -> str:
+def _card(model: Savable, trained_on: str, scores: dict[str, float], licence: str | None) -> str:
     name = type(model).__name__
     front = {"library_name": "affect_core", "tags": ["facial-affect", name.lower()]} | (
         {"license": licence} if licence else {}
     )
-    size = "any square size from 32 px" if isinstance(model, DAN) else f"{model.config.vit.image_size} px"
     outputs = []
     if vocabulary := _vocabulary(model):
         outputs.append(f"- expression logits, in this order: {', '.join(vocabulary)}")
@@ -126,12 +128,34 @@ def _card(model: MAE | DAN | EMMA | CoTEX, trained_on: str, scores: dict[str, fl
         "weights unless said below.",
         f"## Training data\n\n{trained_on.strip()}",
         "## Scores\n\n" + ("\n".join(table) if scores else "None were given."),
-        f"## Input\n\nSquare RGB pictures of one face, {size}, values in [0, 1], minus the mean "
+        f"## Input\n\nSquare RGB pictures of one face, {_size(model)}, values in [0, 1], minus the mean "
         f"({', '.join(map(str, IMAGENET_MEAN))}), divided by the standard deviation "
         f"({', '.join(map(str, IMAGENET_STD))}).",
         *(["## Output\n\n" + "\n".join(outputs)] if outputs else []),
-        '## Use\n\n```python\nfrom affect_core.export import load_folder\n\nmodel = load_folder("this/folder")\n```',
+        f"## Use\n\n```python\n{_use(model)}\n```",
         "## Limits\n\nFacial behaviour is not a reading of what a person feels. Do not decide about people with it.",
         f"## Licence\n\n{licence or 'Not stated for these weights. The code is Apache-2.0.'}",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _size(model: Savable) -> str:
+    """Which sizes of images the model takes, in words."""
+    if isinstance(model, DAN):
+        return "any square size from 32 px"
+    if isinstance(model, TimmPrior):
+        own = model.config.image_size
+        if own:
+            return f"any size (the model resizes them to {own} px)"
+        return f"a size that {model.config.timm_name} takes"
+    return f"{model.config.vit.image_size} px"
+
+
+def _use(model: Savable) -> str:
+    """The lines that bring the model back; a prior of one's own can only be built by its author."""
+    if isinstance(model, EMMA) and not isinstance(model.config.prior, DANConfig | TimmPriorConfig):
+        return (
+            "from affect_core import EMMA, load_weights\n\nmodel = EMMA(config, prior)  # your own expression prior\n"
+            f'load_weights("this/folder/{WEIGHTS}", model)'
+        )
+    return 'from affect_core.export import load_folder\n\nmodel = load_folder("this/folder")'

@@ -15,26 +15,25 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from affect_core.augment import IMAGENET_MEAN, IMAGENET_STD
 from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
 from affect_core.errors import AffectError
-from affect_core.hardware import attention_layers
+from affect_core.export.onnx_form import Exportable, OnnxForm, named_outputs, vit_config
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS, AffectPrediction
-from affect_core.mae import MAE
 from affect_core.storage import atomic_path
-from affect_core.vit import ViTConfig, ViTEncoder
+from affect_core.vit import ViTConfig
 
-Exportable = EMMA | CoTEX | MAE | ViTEncoder
 Outputs = Callable[[Any], dict[str, np.ndarray]]
 
 TOLERANCE = 1e-4
@@ -52,54 +51,49 @@ def export_onnx(
     Before the file appears it is run beside PyTorch on random images, in batches of 1 and 3, and on `images`
     (N, 3, S, S), normalised, if given. Returns the largest absolute difference of each output.
     Raises AffectError, and leaves no file, if one exceeds `tolerance`, if onnx or onnxruntime is missing, if the
-    weights take more than ONNX can hold in one file (2 GiB), or if the model is of another kind.
+    weights take more than ONNX can hold in one file (2 GiB), if the model is of another kind, or if a step of it (of an
+    expression prior of one's own) is none that ONNX or its exporter has.
     """
     onnx, _ = _libraries()
     if not isinstance(model, Exportable):
         raise AffectError(f"a {type(model).__name__} cannot be exported; EMMA, CoTEX, MAE and ViTEncoder can")
     if sum(tensor.nbytes for tensor in model.state_dict().values()) > _LARGEST:
         raise AffectError("the weights of this model take more than 2 GiB, which one ONNX file cannot hold")
-    form = _OnnxForm(model)
-    config = _vit_config(model)
+    config = vit_config(model)
     size = config.image_size
     random = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(0))
-    names = list(_outputs(form.model, random[:1]))
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        # The exporter that needs onnx alone, in a tenth of the time of its successor (which needs onnxscript); both
-        # gave the same numbers with torch 2.14. It warns of that, and of shape checks that it takes as constant.
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-        torch.onnx.export(
-            form, (random[:2],), temporary, dynamo=False, opset_version=_OPSET, input_names=["images"],
-            output_names=names, dynamic_axes={name: {0: "batch"} for name in ("images", *names)},
-        )  # fmt: skip
-        graph = onnx.load(temporary)
-        onnx.helper.set_model_props(graph, {METADATA_KEY: json.dumps(_description(model, config, names))})
-        onnx.save(graph, temporary)
-        batches = [random, random[:1], *([] if images is None else [images])]
-        found = [onnx_differences(temporary, model, batch) for batch in batches]
-        largest = {name: max(differences[name] for differences in found) for name in names}
-        wrong = [f"{name} by {value:.1e}" for name, value in largest.items() if not value <= tolerance]
-        if wrong:
-            scale = max(float(output.abs().max()) for output in _outputs(form.model, random).values())
-            raise AffectError(
-                f"the ONNX graph differs from PyTorch in {', '.join(wrong)}, more than {tolerance:.0e} (its outputs "
-                f"reach {scale:.1e}; where they are large, so is rounding, and a larger tolerance is in order)"
-            )
+    try:
+        form = OnnxForm(model)
+        names = list(named_outputs(form.model, random[:1]))
+        with atomic_path(path) as temporary:
+            _trace(form, random[:2], temporary, names)
+            graph = onnx.load(temporary)
+            onnx.helper.set_model_props(graph, {METADATA_KEY: json.dumps(_description(model, config, names))})
+            onnx.save(graph, temporary)
+            batches = [random, random[:1], *([] if images is None else [images])]
+            found = [onnx_differences(temporary, model, batch) for batch in batches]
+            largest = {name: max(differences[name] for differences in found) for name in names}
+            _check(largest, tolerance, named_outputs(form.model, random))
+    except AffectError:
+        raise
+    except Exception as error:  # those of torch, onnx and onnxruntime have no base class in common
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise AffectError(f"a step of this {type(model).__name__} cannot be written as ONNX: {reason}") from error
     return largest
 
 
 def onnx_differences(path: str | Path, model: Exportable, images: Tensor) -> dict[str, float]:
     """Largest absolute difference of each output between the ONNX file and the model in eval mode, on normalised
     images (N, 3, S, S)."""
-    reference = _outputs(copy.deepcopy(model).cpu().float().eval(), images.cpu().float())
+    reference = named_outputs(copy.deepcopy(model).cpu().float().eval(), images.cpu().float())
     graph = open_onnx(path)(images)
     return {name: float(np.abs(graph[name] - tensor.numpy()).max()) for name, tensor in reference.items()}
 
 
 def open_onnx(path: str | Path) -> Outputs:
     """A function from normalised images (N, 3, S, S), tensor or array, to the file's outputs by name, float32 arrays;
-    on the CPU, with as many threads as PyTorch uses. Raises AffectError for a file that is not there or no ONNX."""
+    on the CPU, with as many threads as PyTorch uses. Raises AffectError for a file that is not there or no ONNX; the
+    function does for images of another size."""
     return _outputs_of(_session(path))
 
 
@@ -122,37 +116,39 @@ def read_description(path: str | Path) -> dict[str, Any]:
     return _description_of(_session(path), path)
 
 
-class _OnnxForm(nn.Module):
-    """A copy of the model in a form that the exporter can follow, with named outputs as a tuple."""
-
-    def __init__(self, model: Exportable):
-        super().__init__()
-        self.model = copy.deepcopy(model).cpu().float().eval().requires_grad_(False)
-        for module in list(self.model.modules()):
-            if isinstance(module, EMMA) and module.prior is not None:
-                module.prior = module.prior.model  # plain layers: the exporter folds BatchNorm itself
-            if isinstance(module, ViTEncoder):
-                # timm's own way to the same tokens, whose batch size the exporter does not take for a constant
-                module.forward = lambda images, _=None, vit=module: vit.summary_first(vit.forward_features(images))
-        for layer in attention_layers(self.model):
-            layer.fused_attn = False  # two matrix products and a softmax, which every ONNX runtime knows
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_outputs(self.model, images).values())
+def _trace(form: OnnxForm, images: Tensor, path: Path, names: list[str]) -> None:
+    """Write the graph that `form` runs through for `images`."""
+    with warnings.catch_warnings(), _silent_exporter():
+        # The exporter that needs onnx alone, in a tenth of the time of its successor (which needs onnxscript); both
+        # gave the same numbers with torch 2.14. It warns of that, and of shape checks that it takes as constant.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        torch.onnx.export(
+            form, (images,), path, dynamo=False, opset_version=_OPSET, input_names=["images"],
+            output_names=names, dynamic_axes={name: {0: "batch"} for name in ("images", *names)},
+        )  # fmt: skip
 
 
-@torch.no_grad()
-def _outputs(model: Exportable, images: Tensor) -> dict[str, Tensor]:
-    if isinstance(model, MAE):
-        return {"tokens": model.encoder(images)}
-    if isinstance(model, ViTEncoder):
-        return {"tokens": model(images)}
-    if isinstance(model, CoTEX):
-        return {"expression_logits": model.predict(images).expression_logits}
-    prediction = model(images)
-    return {
-        name: getattr(prediction, name) for name in ("expression_logits", "action_unit_logits", "valence_arousal")
-    }
+@contextmanager
+def _silent_exporter() -> Iterator[None]:
+    """Before it raises an error, the exporter prints the whole graph, thousands of lines, whatever `verbose` says."""
+    log = getattr(torch._C, "_jit_onnx_log", None)
+    torch._C._jit_onnx_log = lambda *_: None
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = log
+
+
+def _check(differences: dict[str, float], tolerance: float, outputs: dict[str, Tensor]) -> None:
+    """Raise AffectError if a difference exceeds the tolerance."""
+    wrong = [f"{name} by {value:.1e}" for name, value in differences.items() if not value <= tolerance]
+    if wrong:
+        scale = max(float(output.abs().max()) for output in outputs.values())
+        raise AffectError(
+            f"the ONNX graph differs from PyTorch in {', '.join(wrong)}, more than {tolerance:.0e} (its outputs "
+            f"reach {scale:.1e}; where they are large, so is rounding, and a larger tolerance is in order)"
+        )
 
 
 def _description(model: Exportable, config: ViTConfig, names: list[str]) -> dict[str, Any]:
@@ -174,10 +170,6 @@ def _description(model: Exportable, config: ViTConfig, names: list[str]) -> dict
     return description
 
 
-def _vit_config(model: Exportable) -> ViTConfig:
-    return model.config if isinstance(model, ViTEncoder) else model.config.vit
-
-
 def _session(path: str | Path):
     _, onnxruntime = _libraries()
     if not Path(path).is_file():
@@ -192,9 +184,12 @@ def _session(path: str | Path):
 
 def _outputs_of(session) -> Outputs:
     names = [output.name for output in session.get_outputs()]
+    shape = tuple(session.get_inputs()[0].shape[1:])  # (3, S, S)
 
     def run(images: Tensor | np.ndarray) -> dict[str, np.ndarray]:
         array = images.detach().cpu().float().numpy() if isinstance(images, Tensor) else np.asarray(images, np.float32)
+        if array.shape[1:] != shape:
+            raise AffectError(f"this graph takes images of {' x '.join(map(str, shape))}, not {array.shape[1:]}")
         return dict(zip(names, session.run(names, {"images": array}), strict=True))
 
     return run

@@ -39,6 +39,18 @@ class Int8Effect:
     score: dict[str, tuple[float, float]] | None = None
 
 
+def write_int8_onnx(source: str | Path, target: str | Path) -> tuple[int, int]:
+    """Write the ONNX file `source` (of `export_onnx`) with 8-bit weights to `target`; bytes before and after.
+
+    No image is needed: weights are rounded as they are, activations when the file runs. Raises AffectError if
+    onnxruntime is missing, `source` is no such file, or it cannot be rounded.
+    """
+    read_description(source)
+    with atomic_path(target) as temporary:
+        _quantize(Path(source), temporary)
+        return Path(source).stat().st_size, temporary.stat().st_size
+
+
 def quantize_onnx(
     source: str | Path, target: str | Path, images: Tensor, *, score: Score | None = None, batch_size: int = 64
 ) -> Int8Effect:
@@ -78,10 +90,14 @@ def _quantize(source: Path, target: Path) -> None:
 
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        quantize_dynamic(
-            prepared, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8
-        )
+        try:
+            quant_pre_process(source, prepared, skip_symbolic_shape=True)
+            quantize_dynamic(
+                prepared, target, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True, weight_type=QuantType.QInt8
+            )
+        except Exception as error:  # onnxruntime's errors have no base class of their own
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise AffectError(f"{source} cannot be written with 8-bit weights: {reason}") from error
 
 
 def _run(path: str | Path, images: Tensor, batch_size: int) -> dict[str, np.ndarray]:
