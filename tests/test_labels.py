@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from affect_core.corpora.corpus import READERS
+from affect_core.errors import AffectError
 from affect_core.labels import (
-    ACTION_UNIT_NAMES,
     ACTION_UNITS,
+    ACTION_UNIT_NAMES,
     AFFECTNET_EXPRESSIONS,
     AROUSAL_RANGE,
     CORPUS_EXPRESSIONS,
-    EXPRESSION_SPELLINGS,
     EXPRESSIONS,
+    EXPRESSION_SPELLINGS,
     FER2013_EXPRESSIONS,
     FERPLUS_EXPRESSIONS,
     LSD_EXPRESSIONS,
@@ -23,6 +24,7 @@ from affect_core.labels import (
     VALENCE_RANGE,
     AffectLabels,
     AffectPrediction,
+    require_one_vocabulary,
     vocabulary_map,
 )
 
@@ -142,3 +144,14 @@ def test_labels_and_predictions_cannot_be_rebound():
         with pytest.raises(FrozenInstanceError):
             thing.vocabulary = ()
     assert replace(known(), vocabulary=LSD_EXPRESSIONS).vocabulary == LSD_EXPRESSIONS
+
+
+def test_model_and_labels_must_count_expressions_alike():
+    require_one_vocabulary(LSD_EXPRESSIONS, list(LSD_EXPRESSIONS))
+    with pytest.raises(AffectError) as error:
+        require_one_vocabulary(("fear", "anger"), ("anger", "fear"))
+    assert str(error.value) == (
+        "the model answers in the order fear, anger; the labels count anger, fear. combine_corpora([corpus], vocabulary) "
+        "maps the labels by name")  # fmt: skip
+    with pytest.raises(AffectError):
+        require_one_vocabulary(LSD_EXPRESSIONS, LSD_EXPRESSIONS[:5])
