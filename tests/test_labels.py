@@ -10,13 +10,13 @@ import torch
 from affect_core.corpora.corpus import READERS
 from affect_core.errors import AffectError
 from affect_core.labels import (
-    ACTION_UNITS,
     ACTION_UNIT_NAMES,
+    ACTION_UNITS,
     AFFECTNET_EXPRESSIONS,
     AROUSAL_RANGE,
     CORPUS_EXPRESSIONS,
-    EXPRESSIONS,
     EXPRESSION_SPELLINGS,
+    EXPRESSIONS,
     FER2013_EXPRESSIONS,
     FERPLUS_EXPRESSIONS,
     LSD_EXPRESSIONS,
@@ -151,7 +151,7 @@ def test_model_and_labels_must_count_expressions_alike():
     with pytest.raises(AffectError) as error:
         require_one_vocabulary(("fear", "anger"), ("anger", "fear"))
     assert str(error.value) == (
-        "the model answers in the order fear, anger; the labels count anger, fear. combine_corpora([corpus], vocabulary) "
-        "maps the labels by name")  # fmt: skip
+        "the model answers in the order fear, anger; the labels count anger, fear. "
+        "combine_corpora([corpus], vocabulary) maps the labels by name")  # fmt: skip
     with pytest.raises(AffectError):
         require_one_vocabulary(LSD_EXPRESSIONS, LSD_EXPRESSIONS[:5])
