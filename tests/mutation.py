@@ -1,6 +1,6 @@
 """Do the tests notice a fault? Each mutant of a module meets the tests of that module; docs/MUTATION.md is the result.
 
-    make mutants                                  about 1,150 mutants of all groups, half an hour on one idle core
+    make mutants                                  every mutant of all groups, some 1,850: more than an hour on one core
     python tests/mutation.py losses masking       every mutant of some groups
     python tests/mutation.py --sample 40 --seed 1 at most 40 mutants a module, drawn with a seed
 

@@ -270,10 +270,26 @@ def test_table_says_everything_that_is_wrong_with_a_row(tmp_path):
     assert listing.keep.tolist() == [False, False] and not listing.labels.expression_valid.any()
 
 
-@pytest.mark.parametrize("split", ["train", "training", "val", "valid", "validation", "test", "unlabelled"])
+def test_table_quotes_forty_characters_and_takes_no_number_of_any_length_for_a_code(tmp_path):
+    long = "x" * 50
+    table(tmp_path, "image,expression,split", f"a.jpg,{long},{long}", f"b.jpg,{'1' * 5000},test")
+    reasons = [reason for _, _, reason, _ in skipping(read_table, tmp_path, "mine")[1]]
+    code = "neither one of happiness, pain nor its place nor empty (missing)"
+    assert reasons == [f"split is '{'x' * 40}', not training, validation, test or unlabelled; "
+                       f"expression is '{'x' * 40}', {code}", f"expression is '{'1' * 40}', {code}"]  # fmt: skip
+
+
+def test_table_tells_what_is_wrong_with_its_vocabulary_once(tmp_path):
+    table(tmp_path, "image,expression", "a.jpg,", "b.jpg,", vocabulary=("sad", "sadness"))
+    log = ProblemLog("list")
+    read_table(tmp_path, "mine", log)
+    assert [problem.reason for problem in log.problems] == ["names an expression twice: sadness, sadness"]
+
+
+@pytest.mark.parametrize("split", ["train", "training", "val", "valid", "validation", "test", "unlabelled", ""])
 def test_table_knows_the_splits_by_their_usual_names(tmp_path, split):
     table(tmp_path, "image,split", f"a.jpg,{split.upper()}")
-    full = {"train": "training", "val": "validation", "valid": "validation"}
+    full = {"": "training", "train": "training", "val": "validation", "valid": "validation"}
     assert skipping(read_table, tmp_path, "mine")[0].split.tolist() == [full.get(split, split)]
 
 

@@ -32,7 +32,8 @@ def read_table(root: Path, name: str, log: ProblemLog) -> Listing:
     expression       a name of vocabulary.txt (spelled as in `labels.EXPRESSION_SPELLINGS`) or its place, from 0
     valence, arousal a number in [-1, 1]
     AU1 ... AU26     0 or 1
-    split            training, validation, test or unlabelled (also train, val, valid); without the column: training
+    split            training, validation, test or unlabelled (also train, val, valid); empty or without the column:
+                     training
     group            the video or person; empty or without the column: the image itself
     A value outside these and an image that is missing or named twice are problems. Columns of other names are not read
     and named in `notes`.
@@ -48,7 +49,7 @@ def read_table(root: Path, name: str, log: ProblemLog) -> Listing:
         if problems:
             log.add(path, line, problems[0])
             continue
-        split = fields.get("split", "training")
+        split = fields.get("split") or "training"
         if split.lower() not in SPLITS:
             problems.append(f"split is {split[:40]!r}, not training, validation, test or unlabelled")
         numbers, wrong = _numbers(fields, vocabulary)
