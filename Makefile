@@ -1,5 +1,5 @@
 # make run    set up, then render the embedded corpus, train, co-train and report   (runs/<NAME>/index.html)
-# make test   set up, then run every test
+# make test   set up, then run every test, in a random order whose seed it says (repeat: pytest --randomly-seed=N)
 # make reliability  run the tests that record a reliability case; writes docs/RELIABILITY.md
 # make lab    set up, then open JupyterLab on the notebooks
 # make bench  set up, install the peers, then measure speed
@@ -44,7 +44,7 @@ test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=85
 
 reliability: setup
-	@$(BIN)/python -m pytest -m "reliability and not browser" --reliability=docs/RELIABILITY.md
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "reliability and not browser" --reliability=docs/RELIABILITY.md
 
 lab: setup
 	@$(BIN)/jupyter lab notebooks
@@ -61,7 +61,7 @@ docs: setup
 	@$(BIN)/python -m affect_core.lesson_pages "runs/$(NAME)"
 
 mutants: setup
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tests/mutation.py --sample 100 --seed 1
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tests/mutation.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .coverage* htmlcov

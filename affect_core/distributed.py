@@ -93,6 +93,13 @@ def is_main() -> bool:
     return world()[0] == 0
 
 
+def lost_a_process(error: RuntimeError) -> bool:
+    """Whether `error` is what gloo or NCCL raise in a process when another one of the group is gone."""
+    words = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused")
+    lost = isinstance(error, dist.DistBackendError) or any(word in str(error) for word in words)
+    return world()[1] > 1 and lost
+
+
 def from_main(value):
     """What the main process passed; every process must call it. Any picklable value of our own."""
     if world()[1] == 1:

@@ -19,9 +19,10 @@ _PROBE = 2**20
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed to `path`.
+    """Yield a temporary path beside `path`; on success it is flushed to disk and renamed, and the folder flushed.
 
-    A reader sees the old file or the new one, never half of either; a killed writer leaves only a `.tmp` file.
+    A reader sees the old file or the new one, never half of either, after a power cut too; a killed writer leaves only
+    hidden files that `remove_unfinished` knows.
     Raises AffectError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
@@ -47,6 +48,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Bring the names in `folder` to the disk, where the system can (Windows and some file systems cannot)."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders; a folder may be writable and not readable
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES):
+            raise AffectError(f"{folder} cannot be flushed to disk: {error.strerror}.") from error
+    finally:
+        os.close(handle)
 
 
 def _refusal(error: Exception, temporary: Path) -> str | None:
@@ -70,10 +87,13 @@ def _refusal(error: Exception, temporary: Path) -> str | None:
 def remove_unfinished(folder: Path, name: str = "") -> None:
     """Remove what killed writers of `atomic_path` left directly in `folder` of files whose name begins with `name`.
 
-    Nobody else must be writing such files there.
+    Without a name also what safetensors left, whose temporary files are called .tmp and six letters or digits. Nobody
+    else must be writing such files there.
     """
-    for path in Path(folder).glob(f".{glob.escape(name)}*.tmp"):
-        path.unlink(missing_ok=True)
+    patterns = [f".{glob.escape(name)}*.tmp"] if name else [".*.tmp", ".tmp" + "[A-Za-z0-9]" * 6]
+    for pattern in patterns:
+        for path in Path(folder).glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,13 +14,18 @@ import sys
 from dataclasses import replace
 from datetime import timedelta
 
-from affect_core.distributed import is_main, leave, main_first
+from affect_core.distributed import is_main, leave, lost_a_process, main_first
 from affect_core.errors import AffectError
 from affect_core.progress import no_progress
 from affect_core.workbook import Workbook, open_workbook
 
 STAGES = {"mae": ("faces",), "prior": ("affectnet",), "emma": ("abaw4",), "cotex": ("lsd",)}
 """The stages, and the corpora that each reads."""
+
+_LOST = (
+    "Another process of this training has ended, so it stops. What was saved is whole: start the same command again, "
+    "with as many processes as you like, and it goes on."
+)
 
 
 def train_stage(book: Workbook, stage: str):
@@ -53,6 +58,11 @@ def main(arguments: list[str] | None = None) -> int:
                 sys.stdout.write(f"{stage}: {record.seconds:.0f} s, kept epoch {record.best_epoch}: {record.best}\n")
     except AffectError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except RuntimeError as error:
+        if not lost_a_process(error):
+            raise
+        sys.stderr.write(f"{_LOST} ({str(error).splitlines()[0]})\n")
         return 1
     finally:
         leave()

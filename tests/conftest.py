@@ -4,6 +4,7 @@ import os
 
 import pytest
 import reliability
+from killing import SEED
 from reliability import pytest_addoption, pytest_configure  # noqa: F401
 
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
@@ -13,8 +14,15 @@ for pool in ("OMP", "MKL", "OPENBLAS", "NUMBA"):  # a worker and the processes i
 LONGEST = ("test_notebooks", "test_interruption", "test_distributed", "test_runner", "test_shipped", "test_evidence")
 
 
+def pytest_report_header():
+    return f"Kills at drawn moments: AFFECT_KILL_SEED={SEED}"
+
+
 def pytest_collection_modifyitems(items):
-    """The longest files first, so that no worker is left with one of them at the end."""
+    """The longest files first, so that no worker is left with one of them at the end.
+
+    pytest-randomly has shuffled the files, and the tests in each, before; the rest of its order stays.
+    """
     reliability.pytest_collection_modifyitems(items)
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 

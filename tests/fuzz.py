@@ -1,6 +1,7 @@
 """Coverage-guided fuzzing of what reads files that strangers wrote; not part of the tests.
 
     python tests/fuzz.py annotations --seconds 60      # or arrays, checkpoints (safetensors), pickles
+    python tests/fuzz.py --record --seconds 150        # each of them; counts in tests/fuzz_record.json (RELIABILITY.md)
 
 It starts from sound files, changes them, keeps what reaches new code, and stops at an exception that is no AffectError.
 What it found lies in tests/fuzz_found/<target>/ then, and is a regression test of test_any_input.py from there on.
@@ -11,12 +12,18 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
+import os
+import re
+import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 TARGETS = ("annotations", "arrays", "checkpoints", "pickles")
 FOUND = Path(__file__).parent / "fuzz_found"
+RECORD = Path(__file__).parent / "fuzz_record.json"
 LONGEST = 8192
 """Bytes of an input."""
 
@@ -56,17 +63,55 @@ def seeds(target: str) -> list[bytes]:
     return [bytes([number]) + rows[name].encode() for number, name in enumerate(sorted(READERS))]
 
 
+def counts(log: str) -> dict[str, int]:
+    """What libFuzzer says of a run: seconds, executions, coverage of the seeds and at the end, inputs that were kept.
+
+    Coverage is counted in branches of affect_core that were taken. Raises ValueError if the run did not end by itself,
+    as after a crash.
+    """
+    done = re.search(r"^Done (\d+) runs in (\d+) second", log, re.MULTILINE)
+    status = re.findall(r"^#\d+\s+(\w+)\s+cov: (\d+) ft: \d+ corp: (\d+)/", log, re.MULTILINE)
+    started = [int(coverage) for event, coverage, _ in status if event == "INITED"]
+    if not done or not started:
+        raise ValueError("the run of libFuzzer did not come to its end")
+    return {"seconds": int(done[2]), "executions": int(done[1]), "coverage_of_seeds": started[0],
+            "coverage": int(status[-1][1]), "kept": int(status[-1][2])}  # fmt: skip
+
+
+def record(seconds: int, run=subprocess.run) -> int:
+    """Fuzz each target for `seconds` in a process of its own and write RECORD; 1 if one crashed, as the record says."""
+    made = {"atheris": metadata.version("atheris"), "targets": {}}
+    for target in TARGETS:
+        command = [sys.executable, __file__, target, "--seconds", str(seconds)]
+        before = set((FOUND / target).glob("*"))
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = run(command, capture_output=True, text=True, errors="replace", env=environment)
+        crashes = {path.name.rpartition("-")[2] for path in set((FOUND / target).glob("*")) - before}
+        if done.returncode and not crashes:
+            sys.stderr.write(done.stderr[-3000:])
+            return done.returncode
+        made["targets"][target] = {**({} if crashes else counts(done.stderr)), "crashes": len(crashes)}
+        sys.stderr.write(f"{target}: {made['targets'][target]}\n")
+    RECORD.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    return int(any(target["crashes"] for target in made["targets"].values()))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status if atheris is missing, otherwise libFuzzer ends the process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", choices=TARGETS)
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("target", choices=TARGETS, nargs="?")
+    parser.add_argument("--record", action="store_true", help="every target; its counts go to tests/fuzz_record.json")
+    parser.add_argument("--seconds", type=int, default=60, help="of one target")
     options = parser.parse_args(arguments)
+    if options.record == bool(options.target):
+        parser.error("name a target, or say --record for all of them")
     try:
         import atheris
     except ImportError:
         sys.stderr.write("Fuzzing needs the package atheris; install it with: pip install atheris\n")
         return 1
+    if options.record:
+        return record(options.seconds)
     with atheris.instrument_imports(include=["affect_core"], enable_loader_override=False):
         import fuzz_targets
 

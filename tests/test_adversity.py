@@ -18,6 +18,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from test_runner import write_notebook
 from test_training import CONFIG, Killed, Numbers, evaluate, killed_at, same_weights, squared_error
 from test_training import network as small_network
 from torch import nn
@@ -25,6 +26,8 @@ from torch import nn
 from affect_core import runner
 from affect_core.corpora import open_corpus
 from affect_core.errors import AffectError
+from affect_core.evidence import train_cell
+from affect_core.experiments import Cell, Setting
 from affect_core.progress import ProgressBar
 from affect_core.storage import exclusive
 from affect_core.synthetic.corpus_config import EmbeddedCorpusConfig
@@ -164,6 +167,77 @@ def test_a_read_only_disk_without_the_right_to_mount_one(tmp_path, monkeypatch):
             train(tmp_path / "run", small_network())
     assert contents(tmp_path) == before
     assert same_weights(train(tmp_path / "run", small_network()), train(tmp_path / "whole", small_network()))
+
+
+def fill(disk, free):
+    """Leave `free` bytes on a tmpfs."""
+    status = os.statvfs(disk)
+    used = (status.f_blocks - status.f_bfree) * status.f_frsize
+    assert mount(disk, ["-o", f"remount,size={used + free}"])
+
+
+@pytest.mark.slow
+def test_an_ablation_cell_on_a_disk_that_fills_up_or_becomes_read_only(disk, smoke_book, record_property):
+    assert mount(disk, ["-o", "remount,size=64m"])
+    book = open_workbook("smoke", run_dir=disk / "run")
+    setting = Setting("cotex", start="random", labels=0.5, changes=(("views", 1),))
+    earlier, cell = Cell(setting, 1), Cell(setting, 0)
+    train_cell(book, earlier, disk / "results", 32)
+    before = contents(disk / "results")
+    fill(disk, 8192)
+    with pytest.raises(AffectError, match=r"\S+ cannot be written: No space left on device"):
+        train_cell(book, cell, disk / "results", 32)
+    assert contents(disk / "results") == before and not list(disk.rglob(".*.tmp"))
+    assert mount(disk, ["-o", "remount,size=64m,ro"])
+    with pytest.raises(AffectError, match=r"\S+ cannot be written: Read-only file system"):
+        train_cell(book, cell, disk / "results", 32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("affect_core.evidence.train_cotex", forbidden)
+        assert train_cell(book, earlier, disk / "results", 32)["seed"] == 1, "what is there is read"
+    assert contents(disk / "results") == before
+    assert mount(disk, ["-o", "remount,rw"])
+    train_cell(book, cell, disk / "results", 32)
+    train_cell(book, cell, disk / "elsewhere", 32)
+    answers = [disk / place / "cells" / f"{cell.name}.npz" for place in ("results", "elsewhere")]
+    assert answers[0].read_bytes() == answers[1].read_bytes()
+    assert {name: digest for name, digest in contents(disk / "results").items() if name in before} == before
+    for case in ("disk full (tmpfs)", "read-only disk (tmpfs)"):
+        noted(record_property, "ablation cells", case, "one sentence; earlier cells stay; goes on to the same answers")
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_or_becomes_read_only_while_notebooks_are_executed(
+    disk, tmp_path, monkeypatch, record_property
+):
+    monkeypatch.setattr(runner, "NEEDS", {"00_first": (), "01_second": ()})
+    for name in runner.NEEDS:
+        write_notebook(tmp_path / "nb" / f"{name}.ipynb", "6 * 7")
+    assert mount(disk, ["-o", "remount,size=8m"])
+    run_dir = disk / "run"
+    parameters = {"profile": "smoke", "corpus_root": "", "run_dir": str(run_dir), "seed": 0}
+
+    def execute():
+        return [run.status for run in runner.run_workbook(tmp_path / "nb", run_dir, parameters)]
+
+    def first():
+        return {name: digest for name, digest in contents(run_dir).items() if "00_first" in name}
+
+    assert execute() == ["executed", "executed"]
+    before = first()
+    write_notebook(tmp_path / "nb" / "01_second.ipynb", "6 * 8")
+    fill(disk, 0)
+    with pytest.raises(AffectError, match="cannot be written: No space left on device"):
+        execute()
+    assert first() == before and not (run_dir / "notebooks" / "01_second.json").exists()
+    assert mount(disk, ["-o", "remount,size=8m,ro"])
+    with pytest.raises(AffectError, match="cannot be written: Read-only file system"):
+        execute()
+    assert first() == before
+    assert mount(disk, ["-o", "remount,rw"])
+    assert execute() == ["unchanged", "executed"]
+    assert first() == before and "48" in (run_dir / "notebooks" / "01_second.html").read_text()
+    for case in ("disk full (tmpfs)", "disk becomes read-only between two runs (tmpfs)"):
+        noted(record_property, "notebooks", case, "one sentence; notebooks that are done stay; the others go on")
 
 
 # -- two runs in one folder --------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Any bytes at all: label files give a corpus or an AffectError, weights a model or an AffectError, parameters text."""
 
 import json
+import re
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,17 @@ from affect_core.corpora.abaw import FIELDS  # noqa: E402
 
 ANY = settings(derandomize=True, max_examples=80, deadline=None, database=None)
 FOUND = Path(__file__).parent / "fuzz_found"
+
+
+
+@pytest.fixture(autouse=True)
+def examples(request, record_property):
+    """The examples that were tried are counted on the page of reliability."""
+    yield
+    passed = re.findall(r"(\d+) passing", getattr(request.node, "hypothesis_statistics", ""))
+    if passed:
+        record_property("reliability counts", {"examples of Hypothesis": sum(map(int, passed))})
+
 
 numbers = st.sampled_from(["0", "1", "-1", "-5", "0.5", "nan", "inf", "1e400", "", " ", "0x1", "1_0", "٣", "²", "-0"])
 names = st.sampled_from(["v/1.jpg", "v/2.jpg", "v/1.JPG", "../v/1.jpg", "", "v"]) | st.text(max_size=9)

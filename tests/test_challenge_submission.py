@@ -1,5 +1,7 @@
 """From a test list and a folder of images to a submission that the checker takes. Lists and images are made here."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -112,6 +114,7 @@ def test_images_that_are_missing_are_said_before_anything_is_predicted(images, t
 
 
 def test_images_that_cannot_be_read_are_named_and_nothing_is_written(images, test_list, tmp_path, record_property):
+    images = shutil.copytree(images, tmp_path / "images")
     for name in ("video_9/00001.jpg", "video_9/00002.jpg"):
         (images / name).parent.mkdir(exist_ok=True)
         (images / name).write_bytes((images / NAMES[0]).read_bytes()[:300])

@@ -3,9 +3,12 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from affect_core.augment import Augmentation, augment
-from affect_core.distributed import Share, from_main, is_main, main_first, share_of, world
+from affect_core.distributed import Share, from_main, is_main, lost_a_process, main_first, share_of, world
 from affect_core.errors import AffectError
 from affect_core.storage import read_json
 from affect_core.train import main as train_command
@@ -127,6 +130,47 @@ main({["mae", "--profile", profile, "--run-dir", str(tmp_path)]!r})
     assert (tmp_path / "mae" / "resume.pt").exists()
     launch(2, profile, tmp_path, ("mae",))
     np.testing.assert_allclose(losses(tmp_path, "mae"), losses(alone, "mae"), rtol=1e-4)
+
+
+def test_a_process_whose_companion_is_killed_says_so_and_leaves_what_was_saved(profile, smoke_book, tmp_path,
+                                                                               record_property):  # fmt: skip
+    record_property("reliability", {"part": "several processes", "case": "one of two training processes is killed",
+                                    "treatment": "the other stops with a sentence; the last checkpoint is whole"})
+    smoke_book.corpus("faces")  # rendered
+    longer = tmp_path / "long.toml"
+    longer.write_text(Path(profile).read_text().replace("\nepochs = 2\n", "\nepochs = 4000\n"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "affect_core.train", "mae", "--profile", str(longer), "--run-dir", str(tmp_path)]
+    first, second = (
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={
+            **os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "RANK": f"{rank}",
+            "LOCAL_RANK": f"{rank}", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": f"{port}"})
+        for rank in range(2)
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 120
+        while not (tmp_path / "mae/resume.pt").exists():
+            assert first.poll() is None and time.monotonic() < until
+            time.sleep(0.1)
+        second.kill()
+        said = first.communicate(timeout=60)[1]
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.communicate()
+    assert first.returncode == 1 and "Traceback" not in said, said
+    assert "Another process of this training has ended, so it stops. What was saved is whole" in said
+    torch.load(tmp_path / "mae/resume.pt", weights_only=True)
+
+
+def test_other_faults_are_not_taken_for_a_lost_process(monkeypatch):
+    assert not lost_a_process(RuntimeError("Connection closed by peer")), "alone there is nobody to lose"
+    monkeypatch.setattr("affect_core.distributed.world", lambda: (0, 2))
+    assert lost_a_process(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:40001"))
+    assert not lost_a_process(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
 
 
 def test_the_command_says_an_error_in_a_sentence(capsys):

@@ -21,6 +21,7 @@ import numpy as np
 from affect_core.corpora.image_decoding import UnusableImageError, fit_grey, read_image
 from affect_core.errors import AffectError
 from affect_core.progress import Progress
+from affect_core.storage import flush_folder
 
 _VERSION = "1"  # of the decoding rules: a change rebuilds every store
 _CHUNK_BYTES = 8 * 2**20
@@ -187,6 +188,7 @@ class StoreBuild:
         _write_atomically(self.path.with_suffix(".json"), json.dumps(record))
         self.journal.unlink()  # killed here: everything is decoded again, but nothing is left behind
         os.replace(self.partial, self.path)
+        flush_folder(self.path.parent)
 
     def _rows_of(self, chunks) -> int:
         return sum(min(self.chunk_rows, self.n - index * self.chunk_rows) for index in chunks)
@@ -221,6 +223,7 @@ def _write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+    flush_folder(path.parent)
 
 
 def _write_all(output: int, data: memoryview, offset: int) -> None:

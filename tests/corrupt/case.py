@@ -84,8 +84,9 @@ class Refused:
 
     def check_corpus(self, case: Case, folder: Path) -> None:
         self.check_read(case, lambda: opened(folder, case.corpus))
-        with pytest.raises(AffectError, match="."):
+        with pytest.raises(AffectError) as listed:
             opened(folder, case.corpus, "list")
+        self.is_said_in(str(listed.value))
         if self.rows is None:
             self.check_read(case, lambda: opened(folder, case.corpus, "skip"))
         else:
@@ -99,6 +100,10 @@ class Refused:
             read()
         message = str(error.value)
         assert "\n" not in message
+        self.is_said_in(message)
+
+    def is_said_in(self, message: str) -> None:
+        """Assert that file, line and reason are in the sentence, or in the list of all that is wrong."""
         for part in (self.file, f"line {self.line}" if self.line else "", self.reason):
             assert part in message
 
