@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from affect_core.labels import AffectLabels, AffectPrediction
+from affect_core.errors import AffectError
+from affect_core.labels import AFFECTNET_EXPRESSIONS, AffectLabels, AffectPrediction
 from affect_core.losses import (
     action_unit_loss,
     ccc_loss,
@@ -277,3 +278,9 @@ def test_a_task_that_the_model_does_not_have_adds_nothing():
         parts, rest = multitask_loss(whole, target), multitask_loss(replace(whole, **{task: None}), target)
         assert set(parts) - set(rest) == {part}
         torch.testing.assert_close(rest["total"], parts["total"] - parts[part])
+
+
+def test_the_loss_names_the_models_order_before_the_labels():
+    other = replace(labels(4, valid=True), vocabulary=AFFECTNET_EXPRESSIONS)
+    with pytest.raises(AffectError, match="the model answers in the order neutral, anger, .* count neutral, happiness"):
+        multitask_loss(prediction(4), other)

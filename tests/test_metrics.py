@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from affect_core.labels import LSD_EXPRESSIONS, AffectLabels, AffectPrediction
+from affect_core.errors import AffectError
+from affect_core.labels import AFFECTNET_EXPRESSIONS, LSD_EXPRESSIONS, AffectLabels, AffectPrediction
 from affect_core.metrics import (
     action_unit_f1,
     as_array,
@@ -283,3 +284,18 @@ def test_one_entry_that_is_no_number_leaves_no_ccc_even_against_a_constant(bad):
 def test_a_spread_below_what_float64_can_square_counts_as_none():
     barely = np.array([0.0, 1e-170])
     assert np.ptp(barely) > 0 and ccc(barely, barely) == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_prediction_that_is_not_finite_has_no_score(bad):
+    labels, prediction = random_labels(9), random_prediction(9)
+    prediction.expression_logits[4, 2] = bad
+    with pytest.raises(AffectError, match="1 of 9 predictions .expression_logits. are not finite"):
+        mtl_score(prediction, labels)
+
+
+def test_scores_name_the_models_order_before_the_labels():
+    labels = replace(random_labels(9), vocabulary=AFFECTNET_EXPRESSIONS)
+    for score in (mtl_score, lsd_score):
+        with pytest.raises(AffectError, match="model answers in the order neutral, anger, .* count neutral, happiness"):
+            score(random_prediction(9), labels)
