@@ -3,7 +3,8 @@
     python -m affect_core.shipped train    trains the `shipped` profile in runs/shipped, or goes on with it
     python -m affect_core.shipped finish   trains EMMA and CoTEX of that run for some epochs more, at a falling rate
                                            (profile `shipped_finish`, runs/shipped_finish), where time ended early
-    python -m affect_core.shipped export   writes data/weights from both: weights, combination, scores, model cards
+    python -m affect_core.shipped more     trains both on from there, on other people (`shipped_more`)
+    python -m affect_core.shipped export   writes data/weights from all: weights, combination, scores, model cards
 
 Matrices are stored as float16, everything else as float32; models compute in float32. The expression prior is the one
 inside EMMA.
@@ -32,7 +33,7 @@ from affect_core.workbook import Workbook, open_workbook, project_root
 
 MODELS = ("mae", "prior", "emma", "cotex")
 FILES = {"mae": "mae.safetensors", "emma": "emma.safetensors", "cotex": "cotex.safetensors"}
-PROFILE, FINISH = "shipped", "shipped_finish"
+PROFILE, FINISH, MORE = "shipped", "shipped_finish", "shipped_more"
 
 
 def weights_dir() -> Path:
@@ -86,10 +87,10 @@ def train(book: Workbook) -> None:
         stage()
 
 
-def finish(interrupted: Path, book: Workbook) -> None:
-    """Train EMMA and CoTEX of the run `interrupted` further, as `book`'s profile says, in `book`'s run folder."""
+def finish(earlier: Path, book: Workbook) -> None:
+    """Train EMMA and CoTEX of an earlier run further, as `book`'s profile says, in `book`'s run folder."""
     p, options = book.profile, {"device": book.device, "progress": book.progress}
-    emma, cotex = (load_model(Path(interrupted) / name / "best.safetensors") for name in ("emma", "cotex"))
+    emma, cotex = (load_model(Path(earlier) / name / "best.safetensors") for name in ("emma", "cotex"))
     train_emma(emma.config, p.emma_training, p.emma_augmentation, book.corpus("abaw4"), book.stage("emma"),
                start=emma, **options)  # fmt: skip
     train_cotex(cotex.config, p.cotex_training, p.cotex_augmentation, book.corpus("lsd"), book.stage("cotex"),
@@ -148,11 +149,15 @@ def _phase(folder: Path) -> dict:
             "environment": environment, "precision": training["precision"]}  # fmt: skip
 
 
+def _profile_path(name: str) -> str:
+    return str(PACKAGE / "profiles" / f"{name}.toml")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0, or 1 after an error, said in a sentence."""
     parser = argparse.ArgumentParser(prog="affect_core.shipped", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("what", choices=("train", "finish", "export", "cards"))
+    parser.add_argument("what", choices=("train", "finish", "more", "export", "cards"))
     options = parser.parse_args(arguments)
     try:
         if options.what == "cards":
@@ -160,15 +165,15 @@ def main(arguments: list[str] | None = None) -> int:
 
             write_cards(weights_dir())
             return 0
-        runs = [project_root() / "runs" / name for name in (PROFILE, FINISH)]
+        runs = [project_root() / "runs" / name for name in (PROFILE, FINISH, MORE)]
         if options.what == "train":
             train(open_workbook(PROFILE))
             return 0
-        book = open_workbook(str(PACKAGE / "profiles" / f"{FINISH}.toml"))
-        if options.what == "finish":
-            finish(runs[0], book)
-        else:
+        book = open_workbook(_profile_path(FINISH if options.what == "finish" else MORE))
+        if options.what == "export":
             export(runs, book, open_workbook("laptop"), weights_dir())
+        else:
+            finish(runs[0 if options.what == "finish" else 1], book)
     except AffectError as error:
         sys.stderr.write(f"{error}\n")
         return 1

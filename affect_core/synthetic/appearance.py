@@ -12,6 +12,9 @@ import numba
 
 from affect_core.synthetic.noise import noise
 
+UPPER_LIP_EDGE, MOUTH_LINE, MOUTH_HALF_WIDTH = -63.5, -73.2, 26.0
+"""Canonical millimetres of the mean face's mouth at rest."""
+
 
 @numba.njit(cache=True, fastmath=True)
 def step(low, high, x):
@@ -80,6 +83,22 @@ def beard_cover(tile, hair, x, z, area, lips):
     strands = 0.85 + 0.13 * noise(tile, x * 0.9 + 50, z * 0.35 + 70, 2)
     full = strands if hair.beard > 0.45 else 0.75
     return min(0.95, max(0.0, area * (1 - min(1.0, 2 * lips)) * hair.beard * full))
+
+
+@numba.njit(cache=True, fastmath=True)
+def moustache_cover(tile, moustache, x, y, z):
+    """Share of skin and upper lip that a moustache of its own covers; it moves with the lip beneath it."""
+    across = abs(x)
+    if moustache.density <= 0 or across > moustache.half_width or y > 25 or z > -44 or z < -100:
+        return 0.0
+    along = across / moustache.half_width
+    upper = -47 - 10 * along**1.5 - 0.6 * moustache.droop * along**2
+    lower = UPPER_LIP_EDGE - moustache.overhang - moustache.droop * along**2
+    if across < MOUTH_HALF_WIDTH:
+        lower = max(lower, MOUTH_LINE)
+    strands = 0.85 + 0.25 * noise(tile, x * 1.1 + 20, z * 0.3 + 10, 2)
+    edges = step(upper + 1, upper - 4, z) * step(lower - 1.2, lower + 1.2, z) * step(1.0, 0.85, along)
+    return min(0.97, max(0.0, edges * strands * moustache.density))
 
 
 @numba.njit(cache=True, fastmath=True)

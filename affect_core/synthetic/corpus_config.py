@@ -31,6 +31,7 @@ class EmbeddedCorpusConfig:
     faces                    unlabelled stills
     annotator_noise          standard deviation added to valence and arousal labels (0: exact)
     resting                  strength in [0, 1] of what faces show at rest, see `resting` (0: all rest alike)
+    moustaches               share in [0, 1] of grown men with a moustache of its own, see `moustaches`
 
     A corpus whose counts are all 0 is not written. Raises AffectError for values out of range.
     """
@@ -48,11 +49,12 @@ class EmbeddedCorpusConfig:
     faces: int = 6000
     annotator_noise: float = ANNOTATOR_NOISE
     resting: float = 0.0
+    moustaches: float = 0.0
 
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in ("annotator_noise", "resting"):
+            if field.name in ("annotator_noise", "resting", "moustaches"):
                 if not 0 <= value <= 1:
                     raise AffectError(f"{field.name} must lie between 0 and 1, not {value}.")
                 continue
@@ -75,8 +77,9 @@ class EmbeddedCorpusConfig:
     def record(self) -> dict:
         """The settings and the version of the generator, as plain JSON values."""
         record = {"version": CORPUS_VERSION, **asdict(self)}
-        if not self.resting:
-            del record["resting"]  # corpora of before it existed are the same
+        for added in ("resting", "moustaches"):  # corpora of before they existed are the same
+            if not record[added]:
+                del record[added]
         return record
 
     def seed_of(self, corpus: str, split: str, index: int) -> np.random.SeedSequence:

@@ -31,6 +31,18 @@ class Hair(NamedTuple):
     beard_colour: Colour
 
 
+class Moustache(NamedTuple):
+    """A moustache of its own, beside what the beard covers. Lengths in millimetres of the canonical face."""
+
+    density: float  # 0: none, to 1
+    half_width: float  # from the middle to its ends
+    overhang: float  # of the hair over the upper lip, from its upper edge down
+    droop: float  # by which the ends hang lower than the middle
+
+
+NO_MOUSTACHE = Moustache(0.0, 0.0, 0.0, 0.0)
+
+
 class Style(NamedTuple):
     """Ranges of one hair style, and how likely it is for women and for men before age and ancestry come in."""
 

@@ -24,7 +24,7 @@ from affect_core.synthetic.colours import (
     skin_colour,
 )
 from affect_core.synthetic.face_model import AGE_ANCHORS, load_face_model
-from affect_core.synthetic.hairstyles import Hair, sample_hair
+from affect_core.synthetic.hairstyles import NO_MOUSTACHE, Hair, Moustache, sample_hair
 
 
 class Skin(NamedTuple):
@@ -101,6 +101,7 @@ class Person:
     outfit: Outfit
     glasses: Glasses
     teeth: Colour
+    moustache: Moustache = NO_MOUSTACHE
 
 
 class Population(NamedTuple):

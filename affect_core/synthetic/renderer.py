@@ -68,7 +68,8 @@ def render(
     luminance = shading.shade(
         image, triangle_index, barycentric, head.triangles, head.parts, points[:, 2].copy(), attributes, noise_tile(),
         camera.rotation, camera.eye_frame, person.skin, person.brows, person.eyes, person.lips, person.hair,
-        person.outfit, person.teeth, creases(action_units, asymmetry), scene.light, shadow_map, shadow_coordinates,
+        person.moustache, person.outfit, person.teeth, creases(action_units, asymmetry), scene.light,
+        shadow_map, shadow_coordinates,
     )  # fmt: skip
     image[triangle_index != EMPTY] *= scene.exposure * (SKIN_LUMINANCE / max(luminance, 1e-3)) ** METERING
     if person.glasses.rim > 0:

@@ -21,6 +21,7 @@ from affect_core.synthetic.appearance import (
     hair_cover,
     iris_colour,
     mix,
+    moustache_cover,
     scaled,
     skin_colour,
     step,
@@ -77,7 +78,8 @@ def lit_share(shadow_map, shadow_coordinates, x, y, z):
 
 @numba.njit(cache=True, fastmath=True)
 def shade(image, triangle_index, barycentric, triangles, parts, nearness, attributes, tile, head, eye_frame,
-          skin, brows, eyes, lips, hair, outfit, teeth, creases, light, shadow_map, shadow_coordinates):  # fmt: skip
+          skin, brows, eyes, lips, hair, moustache, outfit, teeth, creases, light, shadow_map,
+          shadow_coordinates):  # fmt: skip
     """Shade every covered pixel of `image` (H, W, 3), linear RGB; returns the mean luminance of bare skin.
 
     nearness (V,) 1 / distance; attributes (V, ATTRIBUTES) in camera axes; head (3, 3) rotation from head to camera;
@@ -126,6 +128,9 @@ def shade(image, triangle_index, barycentric, triangles, parts, nearness, attrib
                 fold, slope = fold_depth(tile, skin, creases, x, y, z)
                 beard = beard_cover(tile, hair, x, z, a[BEARD], a[LIPS])
                 colour = mix(colour, hair.beard_colour, beard)
+                bristles = moustache_cover(tile, moustache, x, y, z)
+                colour = mix(colour, hair.beard_colour, bristles)
+                specular *= 1 - bristles
                 line = bell(z + 73.2, 2.0) * step(30, 24, abs(x)) * a[LIPS]
                 colour = scaled(colour, 1 - 0.5 * creases.lip_press * line)
                 colour = mix(colour, brows.colour, brow_cover(tile, brows, skin.seed, x, y, z))

@@ -33,6 +33,7 @@ from affect_core.synthetic.annotation_gaps import annotated_rows, leave_none_emp
 from affect_core.synthetic.circumplex import annotate
 from affect_core.synthetic.corpus_config import EmbeddedCorpusConfig
 from affect_core.synthetic.dynamics import perform
+from affect_core.synthetic.moustaches import with_moustache
 from affect_core.synthetic.resting import sample_resting_face
 from affect_core.synthetic.writers.portraits import as_rendered, describe, write_ground_truth
 from affect_core.synthetic.writers.staging import Job, Staging
@@ -75,10 +76,11 @@ def write_job(job: Job, config: EmbeddedCorpusConfig, staging: Staging) -> list[
 
     Light, background and camera stay for the whole video: each frame is degraded by the same random stream.
     """
-    *streams, camera_seed, resting_seed = config.seed_of("abaw4", job.split, job.first).spawn(6)
+    *streams, camera_seed, resting_seed, moustache_seed = config.seed_of("abaw4", job.split, job.first).spawn(7)
     person_rng, scene_rng, performance_rng, annotator_rng = map(np.random.default_rng, streams)
     rest = sample_resting_face(np.random.default_rng(resting_seed), config.resting)
-    person = rest.of(people.sample_person(person_rng, "abaw"))
+    person = with_moustache(rest.of(people.sample_person(person_rng, "abaw")),
+                            np.random.default_rng(moustache_seed), config.moustaches)  # fmt: skip
     setting = scene.sample_scene(scene_rng, "video")
     frames_per_second = FRAMES_PER_SECOND / config.frame_step
     performance = perform(performance_rng, job.images, frames_per_second, display_probabilities())

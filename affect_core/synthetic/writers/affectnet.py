@@ -46,6 +46,7 @@ def write_job(job: Job, config: EmbeddedCorpusConfig, staging: Staging) -> list[
             config.seed_of("affectnet", job.split, index), image=image, split=job.split, expression=expressions[index],
             population="affectnet", style="wild", size=config.size, annotator_noise=config.annotator_noise,
             resting=config.resting,
+            moustaches=config.moustaches,
         )  # fmt: skip
         staging.save_image(f"affectnet/{image}", picture)
         annotations = {

@@ -37,6 +37,7 @@ def write_job(job: Job, config: EmbeddedCorpusConfig, staging: Staging) -> list[
         picture, row = draw_still(
             seed, image=image, split=job.split, expression=expressions[index], population="faces", style=style,
             size=config.size, annotator_noise=config.annotator_noise, resting=config.resting,
+            moustaches=config.moustaches,
         )  # fmt: skip
         staging.save_image(f"faces/{image}", picture)
         rows.append(row)

@@ -53,6 +53,7 @@ def write_job(job: Job, config: EmbeddedCorpusConfig, staging: Staging) -> list[
             config.seed_of("lsd", job.split, index), image=image, split=job.split, expression=expressions[index],
             population=POPULATIONS[job.split], style=STYLES[job.split], size=config.size,
             annotator_noise=config.annotator_noise, resting=config.resting, faintest=FAINTEST_HERE,
+            moustaches=config.moustaches,
         )  # fmt: skip
         staging.save_image(f"lsd/{image}", picture)
         rows.append(row)

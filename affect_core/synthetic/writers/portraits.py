@@ -31,6 +31,8 @@ from affect_core.synthetic.circumplex import annotate, valence_arousal
 from affect_core.synthetic.dynamics import BLINK, PERFORMED_ACTION_UNITS
 from affect_core.synthetic.expressions import FAINTEST, draw_display, draw_intensity
 from affect_core.synthetic.facs_coding import code_action_units
+from affect_core.synthetic.hairstyles import NO_MOUSTACHE
+from affect_core.synthetic.moustaches import with_moustache
 from affect_core.synthetic.resting import sample_resting_face
 
 EYES_CLOSED = 43
@@ -66,19 +68,20 @@ def describe(
 def draw_still(
     seed: np.random.SeedSequence, *, image: str, split: str, expression: str, population: str, style: str, size: int,
     annotator_noise: float, faintest: float = FAINTEST, resting: float = 0.0,
+    moustaches: float = 0.0,
 ) -> tuple[np.ndarray, dict]:  # fmt: skip
     """A new person with a new display in a new scene: uint8 (size, size, 3) RGB, and its row.
 
     faintest is the lowest intensity of a display other than neutral; resting is the strength of what the person's face
-    shows at rest (`resting`). Beside the ground truth the row has
-    `valence_label` and `arousal_label`, as an annotator would note them. Person, scene, display, camera, annotator
-    and resting face have random streams of their own.
+    shows at rest (`resting`), moustaches the share of grown men with one (`moustaches`). Beside the ground truth the
+    row has `valence_label` and `arousal_label`, as an annotator would note them. Person, scene, display, camera,
+    annotator, resting face and moustache have random streams of their own.
     """
-    person_rng, scene_rng, display_rng, camera_rng, annotator_rng, resting_rng = map(
-        np.random.default_rng, seed.spawn(6)
+    person_rng, scene_rng, display_rng, camera_rng, annotator_rng, resting_rng, moustache_rng = map(
+        np.random.default_rng, seed.spawn(7)
     )  # fmt: skip
     rest = sample_resting_face(resting_rng, resting)
-    person = rest.of(people.sample_person(person_rng, population))
+    person = with_moustache(rest.of(people.sample_person(person_rng, population)), moustache_rng, moustaches)
     view = scene.sample_scene(scene_rng, style)
     display = draw_display(display_rng, expression, max(faintest, draw_intensity(display_rng)))
     moved = rest.under(as_rendered(display.action_units))
@@ -98,7 +101,8 @@ def write_ground_truth(path: Path, rows: list[dict]) -> None:
 
 def person_hash(person: people.Person) -> str:
     """16 hex digits that two people share only if everything about them is equal."""
-    return hashlib.blake2b(repr(person).encode(), digest_size=8).hexdigest()
+    told = repr(person).replace(f", moustache={NO_MOUSTACHE}", "")  # people of before there were any keep their hash
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
 
 def _plain(value) -> float | str:
