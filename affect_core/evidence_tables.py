@@ -10,6 +10,7 @@ rather than wide: the last column says in how many seeds the sign held.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from affect_core import figures
 from affect_core.bootstrap import resampled_scores
 from affect_core.errors import AffectError
 from affect_core.evidence import stored_prediction
-from affect_core.experiments import COMPARISONS, Cell, Comparison
+from affect_core.experiments import COMPARISONS, MAIN_SEEDS, Cell, Comparison, Setting
 from affect_core.figures.style import quantity_name
 from affect_core.option_tables import option_rows, options_markdown
 from affect_core.storage import atomic_path, read_json, write_text
@@ -90,18 +91,72 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def evidence_figure(settings: pd.DataFrame, claim: str, source: str = "synthetic") -> Figure:
-    """The settings of one claim as dots with their 95 % intervals, a panel for each question.
+def evidence_figure(
+    settings: pd.DataFrame, claim: str, source: str = "synthetic", *, differences: pd.DataFrame | None = None
+) -> Figure:
+    """The settings of one claim, compared: scores of the two and their paired difference with its 95 % interval.
 
-    settings: as `evidence` returns them, or read from `results/settings.csv`.
+    settings, differences: as `evidence` returns them, or read from `results/settings.csv` and `differences.csv`.
+    Without differences every setting is a dot with an interval of its own, which cannot say whether two of them differ.
+    Settings that are numbers stand in their order; shares of the labels are rows of one panel.
 
-    >>> evidence_figure(pd.read_csv("results/settings.csv"), "4 mask ratio")
+    >>> evidence_figure(pd.read_csv("results/settings.csv"), "4 mask ratio",
+    ...                 differences=pd.read_csv("results/differences.csv"))
     <Figure size ...>
     """
-    rows = settings[settings["claim"] == claim].rename(columns={"question": "idea"}).drop(columns="seeds")
-    seeds = settings.loc[settings["claim"] == claim, "seeds"]
+    chosen = settings[settings["claim"] == claim]
+    seeds = chosen["seeds"]
     counted = f"{seeds.min()} to {seeds.max()} seeds" if seeds.nunique() > 1 else f"{seeds.iloc[0]} seeds"
-    return figures.ablation_plot(rows, source=f"{source}, {counted}", title=f"Idea {claim}: {counted}")
+    source, title = f"{source}, {counted}", f"Idea {claim}"
+    if differences is None or not (differences["claim"] == claim).any():
+        rows = chosen.rename(columns={"question": "idea"}).drop(columns="seeds")
+        rows = rows.iloc[_order(rows["idea"], rows["setting"])]
+        return figures.ablation_plot(rows, source=source, title=title)
+    pairs = differences[differences["claim"] == claim]
+    scores = chosen.set_index(["question", "setting"])["score"]
+    share = pairs["question"].str.extract(r"^(\w+), ([\d.]+) ?% of the labels: (.*)$")  # model, per cent, question
+    shared = share[0].notna()
+    table = pd.DataFrame({
+        "idea": pairs["question"].where(~shared, share[0] + ", by share of the labels: " + share[2]),
+        "pair": (share[1] + " %: ").where(shared, "") + pairs["reference"] + " against " + pairs["alternative"],
+        "metric": pairs["metric"],
+        "first": scores.reindex(zip(pairs["question"], pairs["reference"], strict=True)).to_numpy(),
+        "second": scores.reindex(zip(pairs["question"], pairs["alternative"], strict=True)).to_numpy(),
+        **{name: pairs[name] for name in ("difference", "low", "high", "same_sign")},
+        "significant": pairs["p_corrected"] < 0.05,
+    })  # fmt: skip
+    table = table.iloc[_order(table["idea"], share[1].where(shared, pairs["alternative"]))]
+    turned = table[(table["first"] - table["second"]) * table["difference"] < 0]["pair"]
+    note = "Scores are means over all seeds of a setting, differences over the seeds that both have"
+    note += f"; so they disagree in sign for {', '.join(turned)}." if len(turned) else "."
+    return figures.paired_differences(table, note=note, source=source, title=title)
+
+
+def _order(ideas: pd.Series, names: pd.Series) -> np.ndarray:
+    """Row places: ideas as they come; of each idea the settings by the number they begin with ("0.75 (published)"), if
+    all do."""
+    ideas = pd.Series(pd.factorize(ideas)[0])
+    numbers = names.astype(str).str.extract(r"^([\d.]+)")[0].astype(float).reset_index(drop=True)
+    usable = numbers.notna().groupby(ideas).transform("all")
+    return np.lexsort((np.where(usable, numbers, np.arange(len(names))), ideas))
+
+
+def stored_answers(results: Path, js_weights: Sequence[float] = (0, 10, 100)) -> dict[str, np.ndarray]:
+    """ "JS weight 10" -> (seeds, C): how often each expression is the answer of CoTEX's stored cells that differ in the
+    weight alone (two views, half hidden, from MAE, a tenth of the labels). Raises AffectError if one is not stored."""
+    found = {}
+    for weight in js_weights:
+        setting = Setting("cotex", changes=(("views", 2), ("mask_ratio", 0.5), ("js_weight", float(weight))))
+        paths = [Path(results) / "cells" / f"{Cell(setting, seed).name}.npz" for seed in range(MAIN_SEEDS)]
+        rows = []
+        for path in (path for path in paths if path.exists()):
+            with np.load(path, allow_pickle=False) as arrays:
+                logits = arrays["expression_logits"]  # (N, C)
+            rows.append(np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits))
+        if not rows:
+            raise AffectError(f"{results} holds no cell like {paths[0].name}")
+        found[f"JS weight {weight:g}"] = np.stack(rows)
+    return found
 
 
 def write_tables(book: Workbook, results: Path, readme: Path | None = None) -> None:
@@ -123,7 +178,7 @@ def write_tables(book: Workbook, results: Path, readme: Path | None = None) -> N
         write_text(readme, with_headline(Path(readme).read_text(encoding="utf-8"), stored))
     for claim in dict.fromkeys(settings["claim"] if len(settings) else ()):
         with atomic_path(results / "figures" / f"{claim.replace(' ', '-').lower()}.png") as temporary:
-            figure = evidence_figure(settings, claim, book.source("abaw4"))
+            figure = evidence_figure(settings, claim, book.source("abaw4"), differences=differences)
             figure.savefig(temporary, format="png", dpi=144)
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from affect_core.dan import DAN
 from affect_core.errors import AffectError
 from affect_core.hardware import attention_layers, fused_attention
+from affect_core.labels import ACTION_UNITS
 from affect_core.vit import ViTEncoder
 
 
@@ -162,15 +163,33 @@ def occlusion_sensitivity(
 def occlusion_of_class(
     probabilities: Callable[[Tensor], Tensor], images: Tensor, classes: Tensor, *, window: int, stride: int, **options
 ) -> Tensor:
-    """`occlusion_sensitivity` of P(classes[n]) of each face n: (N, H, W), drop of a probability.
+    """`occlusion_sensitivity` of P(classes[n]) of each face n: (N, H, W), drop of a probability (or of a logit).
 
-    probabilities  images (B, 3, H, W) -> (B, C);  classes (N,) int64, one class a face
+    probabilities  images (B, 3, H, W) -> (B, C), or logits;  classes (N,) int64, one class a face
     """
     maps = [
         occlusion_sensitivity(_column(probabilities, index), image[None], window=window, stride=stride, **options)
         for image, index in zip(images, classes.tolist(), strict=True)
     ]
     return torch.cat(maps)
+
+
+def action_unit_score(model: nn.Module, unit: int, *, logits: bool = True) -> Callable[[Tensor], Tensor]:
+    """A `score` of `occlusion_sensitivity`: images (B, 3, H, W) -> (B,), the logit of an action unit, e.g. 12.
+
+    logits  False: its probability instead, which hardly moves where it is near 0 or 1: sigmoid' = p (1 - p)
+    model   an EMMA, or what else answers with `action_unit_logits`, in eval mode
+    """
+    column = ACTION_UNITS.index(unit)
+    scored = _column(lambda images: model(images).action_unit_logits, column)
+    return scored if logits else lambda images: scored(images).sigmoid()
+
+
+def expression_log_odds(logits: Tensor, classes: Tensor | int) -> Tensor:
+    """log P / (1 - P) of a class (one, or one a face) from logits (N, C): (N,), exact where P is next to 0 or 1."""
+    index = torch.as_tensor(classes, device=logits.device).expand(len(logits))[:, None]
+    others = logits.scatter(1, index, -torch.inf)
+    return logits.gather(1, index)[:, 0] - others.logsumexp(dim=1)
 
 
 def _column(function: Callable[[Tensor], Tensor], index: int) -> Callable[[Tensor], Tensor]:

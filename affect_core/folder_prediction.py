@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from affect_core.labels import AffectPrediction
 from affect_core.picture_files import find_pictures
 from affect_core.prediction import STORED_SIZE, Predictor
 from affect_core.progress import Progress, no_progress
+from affect_core.streams import in_streams, streams_for
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,9 @@ def predict_folder(
 
     predictor   from uint8 (N, S, S, 3) to a prediction; `prediction.load_predictor()` is the shipped one. S is 96, or
                 what the larger models of a run look at
-    batch_size  images of a forward pass; two batches are in memory, however many images there are
-    workers     threads that decode the next batch while the model looks at this one
+    batch_size  images that are looked at at once; on a CPU they are divided among its cores (see `streams`). Those and
+                a few batches decoded ahead are in memory, however many images there are
+    workers     threads that decode the next batches while the model looks at these
 
     Columns as in `export.prediction_table`, action units cut at the predictor's thresholds. The table appears at `out`
     when it is complete. Files that cannot be read are left out of it and reported. Raises AffectError if none can.
@@ -60,22 +64,43 @@ def predict_folder(
     found = find_pictures(sources)
     images, unreadable = found.images, list(found.left_out)
     thresholds = getattr(predictor, "thresholds", None)
-    predict = getattr(predictor, "predict_batch", predictor)
+    answer = partial(_answer, getattr(predictor, "predict_batch", predictor))
+    streams = streams_for(predictor, batch_size)
+    decoded = decoded_batches(images, stored_size(predictor), batch_size // streams, workers)
     written = 0
-    with open_table(out) as write, progress(len(images), "predicting") as bar:
-        for names, decoded in decoded_batches(images, stored_size(predictor), batch_size, workers):
-            good = [index for index, picture in enumerate(decoded) if isinstance(picture, np.ndarray)]
-            unreadable += [(name, str(picture)) for name, picture in zip(names, decoded, strict=True)
-                           if not isinstance(picture, np.ndarray)]  # fmt: skip
-            if good:
-                prediction = predict(np.stack([decoded[index] for index in good]))
-                write(prediction_table(prediction, [names[index] for index in good], thresholds=thresholds))
-                written += len(good)
-            bar.update(len(names))
+    with (
+        open_table(out) as write,
+        progress(len(images), "predicting") as bar,
+        closing(in_streams(answer, decoded, streams)) as batches,
+    ):
+        for batch in batches:
+            unreadable += batch.unreadable
+            if batch.prediction is not None:
+                write(prediction_table(batch.prediction, batch.names, thresholds=thresholds))
+                written += len(batch.names)
+            bar.update(len(batch.names) + len(batch.unreadable))
         if not written:
             name, reason = unreadable[len(found.left_out)]
             raise AffectError(f"none of {len(images):,} images can be read; {name} {reason}")
     return FolderReport(written, tuple(unreadable), found.notes())
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Names of the pictures that were read and what is said about them, if any; (name, reason) of the others."""
+
+    names: list[str]
+    prediction: AffectPrediction | None
+    unreadable: list[tuple[str, str]]
+
+
+def _answer(
+    predict: Callable[[np.ndarray], AffectPrediction],
+    batch: tuple[list[str], list[np.ndarray | UnusableImageError]],
+) -> _Batch:
+    read = {name: picture for name, picture in zip(*batch, strict=True) if isinstance(picture, np.ndarray)}
+    unreadable = [(name, str(error)) for name, error in zip(*batch, strict=True) if name not in read]
+    return _Batch(list(read), predict(np.stack(list(read.values()))) if read else None, unreadable)
 
 
 def stored_size(predictor: object) -> int:

@@ -2,18 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
 from affect_core.batches import predict_corpus
+from affect_core.bootstrap import Interval, bootstrap_interval, resampled_scores
 from affect_core.corpora import Corpus
 from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
 from affect_core.errors import AffectError
+from affect_core.explain import occlusion_sensitivity
 from affect_core.labels import ACTION_UNITS, AFFECTNET_EXPRESSIONS, EXPRESSIONS, AffectPrediction
+from affect_core.losses import generalized_js
 from affect_core.vit import num_visible, random_noise
+
+
+def half_face_drops(
+    score: Callable[[Tensor], Tensor], images: Tensor, groups=None, *, window: int, stride: int, resamples: int = 2000,
+    seed: int = 0, **options,
+) -> dict[str, Interval]:  # fmt: skip
+    """How much a score falls, on average, where the lower and where the upper half of a face is covered.
+
+    {"lower", "upper", "lower minus upper"}: means over faces, with 95 % intervals over groups, of the halves of the
+    maps of `explain.occlusion_sensitivity` (whose arguments `score`, window, stride and options are).
+    images  (N, 3, H, W), normalised: best a random sample of faces that show what the score is about
+    groups  (N,) video or person of each face; None: every face is its own
+    """
+    drops = occlusion_sensitivity(score, images, window=window, stride=stride, **options)
+    half = images.shape[-2] // 2
+    upper, lower = drops[:, :half].mean((1, 2)).cpu().numpy(), drops[:, half:].mean((1, 2)).cpu().numpy()
+    groups = np.arange(len(images)) if groups is None else np.asarray(groups)
+    options = {"resamples": resamples, "seed": seed}
+    return {name: bootstrap_interval(lambda rows, of=values: float(of[rows].mean()), groups, **options)
+            for name, values in (("lower", lower), ("upper", upper), ("lower minus upper", lower - upper))}  # fmt: skip
+
+
+def masking_effects(
+    model: CoTEX, corpus: Corpus, ratios: Sequence[float], *, mask_seeds: int = 3, resamples: int = 1000, seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:  # fmt: skip
+    """What is left of a CoTEX's answers when parts of the faces are hidden, over several drawings of the masks.
+
+    Columns what, ratio, estimate, low, high: macro F1 of "added" views and of "view 1", "view 2", ..., the "divergence"
+    of the views (nats) and their "agreement" (share of faces with one answer). Estimates are means over `mask_seeds`
+    drawings; the 95 % intervals resample the corpus's groups and those drawings together. At ratio 0 there is one.
+    """
+    groups, rows = corpus.table["group"].to_numpy(), []
+    for ratio in ratios:
+        draws = [view_logits(model, corpus, ratio, seed=seed + k, device=device)
+                 for k in range(mask_seeds if ratio else 1)]  # (views, N, C) each  # fmt: skip
+        answers = {"added": [logits.sum(0) for logits in draws]}
+        answers |= {f"view {v + 1}": [logits[v] for logits in draws] for v in range(len(model.views))}
+        for what, logits in answers.items():
+            said = [AffectPrediction(expression_logits=one, vocabulary=model.config.vocabulary) for one in logits]
+            scored = [resampled_scores(one, corpus.labels, groups, resamples=resamples, seed=seed) for one in said]
+            rows.append((what, ratio, np.mean([whole["expression_f1"] for whole, _ in scored]),
+                         *_limits(np.stack([drawn["expression_f1"] for _, drawn in scored]), seed)))  # fmt: skip
+        apart = np.stack([_divergence_of_each(logits) for logits in draws])  # (seeds, N)
+        alike = np.stack([(logits.argmax(-1) == logits[0].argmax(-1)).all(0) for logits in draws]).astype(float)
+        for what, values in (("divergence", apart), ("agreement", alike)):
+            drawn = np.stack([_resampled_mean(one, groups, resamples, seed) for one in values])
+            rows.append((what, ratio, values.mean(), *_limits(drawn, seed)))
+    return pd.DataFrame(rows, columns=["what", "ratio", "estimate", "low", "high"])
+
+
+def _divergence_of_each(logits: np.ndarray) -> np.ndarray:
+    """`losses.generalized_js` of each face: (views, N, C) -> (N,), nats."""
+    one = torch.vmap(lambda views: generalized_js(views[:, None], per="image"), in_dims=1)
+    return one(torch.from_numpy(logits)).numpy()
+
+
+def _resampled_mean(values: np.ndarray, groups: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Mean of values (N,) on each resample of the groups: (resamples,)."""
+    _, index = np.unique(groups, return_inverse=True)
+    sums, sizes = np.bincount(index, values), np.bincount(index)
+    draws = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples)
+    return draws @ sums / (draws @ sizes)
+
+
+def _limits(values: np.ndarray, seed: int) -> tuple[float, float]:
+    """95 % limits of the mean over mask drawings, (drawings, resamples), the drawings resampled too."""
+    number = len(values)
+    counts = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=values.shape[1])
+    low, high = np.nanquantile((counts.T * values).sum(axis=0) / number, [0.025, 0.975])
+    return float(low), float(high)
 
 
 @torch.no_grad()

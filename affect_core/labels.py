@@ -91,6 +91,8 @@ class AffectLabels:
     action_units           (N, 12) float32, 1 active and 0 inactive; 0 where missing. Columns: ACTION_UNITS.
     action_units_valid     (N, 12) bool
     vocabulary             names of the expressions that `expression` indexes.
+    expression_shares      (N, len(vocabulary)) float32 soft labels, which share of the raters chose each expression: a
+                           row adds to 1, or is 0 where missing. None if every face has one answer.
     """
 
     valence_arousal: Any
@@ -100,9 +102,20 @@ class AffectLabels:
     action_units: Any
     action_units_valid: Any
     vocabulary: tuple[str, ...] = EXPRESSIONS
+    expression_shares: Any = None
 
     def __len__(self) -> int:
         return len(self.expression)
+
+    @property
+    def expression_target(self) -> tuple[Any, Any]:
+        """What `losses.expression_loss` learns from: a target and where it is known, (N,) bool.
+
+        The target is `expression_shares` (N, len(vocabulary)) if there are some, else `expression` (N,).
+        """
+        if self.expression_shares is None:
+            return self.expression, self.expression_valid
+        return self.expression_shares, self.expression_shares.any(1)
 
     def __getitem__(self, rows) -> AffectLabels:
         """The labels of `rows` (slice, index array or boolean mask)."""
@@ -120,7 +133,7 @@ class AffectLabels:
 
     def _map(self, function) -> AffectLabels:
         arrays = {field.name: function(getattr(self, field.name)) for field in fields(self)
-                  if field.name != "vocabulary"}  # fmt: skip
+                  if field.name != "vocabulary" and getattr(self, field.name) is not None}  # fmt: skip
         return replace(self, **arrays)
 
     @classmethod
@@ -138,13 +151,25 @@ class AffectLabels:
 
     @classmethod
     def concatenate(cls, parts: list[AffectLabels]) -> AffectLabels:
-        """Stack numpy labels that share one vocabulary. Raises ValueError if they do not."""
+        """Stack numpy labels that share one vocabulary. Raises ValueError if they do not.
+
+        If some have soft labels, those of the others are one-hot.
+        """
         vocabularies = {part.vocabulary for part in parts}
         if len(vocabularies) != 1:
             raise ValueError(f"labels with different expression vocabularies cannot be stacked: {sorted(vocabularies)}")
-        stacked = {field.name: np.concatenate([getattr(part, field.name) for part in parts])
-                   for field in fields(cls) if field.name != "vocabulary"}  # fmt: skip
+        if any(part.expression_shares is not None for part in parts):
+            parts = [part._with_shares() for part in parts]
+        stacked = {field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)
+                   if field.name != "vocabulary" and getattr(parts[0], field.name) is not None}  # fmt: skip
         return cls(**stacked, vocabulary=vocabularies.pop())
+
+    def _with_shares(self) -> AffectLabels:
+        """The same numpy labels with soft ones, one-hot if there were none."""
+        if self.expression_shares is not None:
+            return self
+        one_hot = np.eye(len(self.vocabulary), dtype=np.float32)[self.expression]
+        return replace(self, expression_shares=one_hot * self.expression_valid[:, None])
 
 
 @dataclass(frozen=True)

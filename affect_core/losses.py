@@ -81,7 +81,10 @@ def valence_arousal_loss(
 
 
 def expression_loss(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Mean cross entropy over the valid entries; logits (N, C), target (N,) int64, valid (N,)."""
+    """Mean cross entropy over the valid entries; logits (N, C), valid (N,).
+
+    target   classes (N,) int64, or soft labels (N, C) float32 whose rows add to 1: -sum_c target_c log p_c
+    """
     cross_entropy = F.cross_entropy(logits.float(), target, reduction="none")  # (N,)
     return cross_entropy.masked_fill(~valid, 0).sum() / valid.sum().clamp(min=1)
 
@@ -118,7 +121,7 @@ def multitask_loss(
         )
     if prediction.expression_logits is not None:
         require_one_vocabulary(prediction.vocabulary, labels.vocabulary)
-        parts["expression"] = expression_loss(prediction.expression_logits, labels.expression, labels.expression_valid)
+        parts["expression"] = expression_loss(prediction.expression_logits, *labels.expression_target)
     if prediction.action_unit_logits is not None:
         parts["action_units"] = action_unit_loss(
             prediction.action_unit_logits, labels.action_units, labels.action_units_valid, pos_weight
@@ -149,7 +152,7 @@ def cotex_loss(logits: Tensor, target: Tensor, valid: Tensor, js_weight: float =
 
     cross_entropy is the mean over the views of `expression_loss`; js is `generalized_js` per element, over all images,
     those without a label included, as published: so the views of a batch without labels are still pulled together.
-    logits (views, N, C), target (N,), valid (N,).
+    logits (views, N, C), target (N,) or (N, C), valid (N,).
     """
     cross_entropy = torch.stack([expression_loss(view, target, valid) for view in logits]).mean()
     js = generalized_js(logits)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from affect_core.errors import AffectError
 from affect_core.export.tables import open_table, prediction_table
-from affect_core.folder_prediction import FolderReport
+from affect_core.folder_prediction import FolderReport, stored_size
 from affect_core.labels import ACTION_UNITS, AffectPrediction
 from affect_core.photos.opening import Source
 from affect_core.photos.reading import NO_FACE, SMALL_FACE, read_photos
@@ -36,7 +36,8 @@ def predict_photographs(
 ) -> FolderReport:
     """Write one row for each face in the photographs among `sources` (see `find_pictures`) to `out`, .csv or .parquet.
 
-    predictor   from uint8 (N, 96, 96, 3) to a prediction; `prediction.load_predictor()` is the shipped one
+    predictor   from uint8 (N, S, S, 3) to a prediction; `prediction.load_predictor()` is the shipped one. S is 96, or
+                what the larger models of a run look at
 
     Columns: image; face, from 1, from left to right; left, top, width, height, its box in pixels of the upright
     photograph, which may reach beyond it; score of the detector in [0, 1]; then those of `export.prediction_table`. A
@@ -52,7 +53,8 @@ def predict_photographs(
             opened = Source(name, Path(name)).open()
             remark, faces = opened.remark, ()
             if opened.pixels is not None:
-                reading = read_photos(opened.pixels, predict=predict, thresholds=thresholds)
+                reading = read_photos(opened.pixels, predict=predict, thresholds=thresholds,
+                                      size=stored_size(predictor))  # fmt: skip
                 remark, faces = reading.photos[0].remark, reading.crops
             if len(faces):
                 said = prediction_table(reading.prediction, [name] * len(faces), thresholds=thresholds)

@@ -3,8 +3,9 @@
     python -m affect_core.shipped train    trains the `shipped` profile in runs/shipped, or goes on with it
     python -m affect_core.shipped finish   trains EMMA and CoTEX of that run for some epochs more, at a falling rate
                                            (profile `shipped_finish`, runs/shipped_finish), where time ended early
-    python -m affect_core.shipped more     trains both on from there, on other people (`shipped_more`)
-    python -m affect_core.shipped export   writes data/weights from all: weights, combination, scores, model cards
+    python -m affect_core.shipped export   writes data/weights from both: weights, combination, scores, model cards
+    python -m affect_core.shipped more     trains both on from there, on other people (profile `shipped_more`,
+                                           runs/shipped_more); no better on photographs, and not shipped
 
 Matrices are stored as float16, everything else as float32; models compute in float32. The expression prior is the one
 inside EMMA.
@@ -149,15 +150,11 @@ def _phase(folder: Path) -> dict:
             "environment": environment, "precision": training["precision"]}  # fmt: skip
 
 
-def _profile_path(name: str) -> str:
-    return str(PACKAGE / "profiles" / f"{name}.toml")
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0, or 1 after an error, said in a sentence."""
     parser = argparse.ArgumentParser(prog="affect_core.shipped", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("what", choices=("train", "finish", "more", "export", "cards"))
+    parser.add_argument("what", choices=("train", "finish", "export", "cards", "more"))
     options = parser.parse_args(arguments)
     try:
         if options.what == "cards":
@@ -165,15 +162,15 @@ def main(arguments: list[str] | None = None) -> int:
 
             write_cards(weights_dir())
             return 0
-        runs = [project_root() / "runs" / name for name in (PROFILE, FINISH, MORE)]
+        runs = [project_root() / "runs" / name for name in (PROFILE, FINISH)]
         if options.what == "train":
             train(open_workbook(PROFILE))
             return 0
-        book = open_workbook(_profile_path(FINISH if options.what == "finish" else MORE))
+        book = open_workbook(str(PACKAGE / "profiles" / f"{MORE if options.what == 'more' else FINISH}.toml"))
         if options.what == "export":
             export(runs, book, open_workbook("laptop"), weights_dir())
         else:
-            finish(runs[0 if options.what == "finish" else 1], book)
+            finish(runs[1 if options.what == "more" else 0], book)
     except AffectError as error:
         sys.stderr.write(f"{error}\n")
         return 1

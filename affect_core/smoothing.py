@@ -58,6 +58,11 @@ def smooth_prediction(
     return prediction.map(smooth)
 
 
+def reach(width: float) -> int:
+    """The longest distance in frames over which one answer counts for another: 4 widths, and never across a cut."""
+    return min(int(4 * width + 0.5), LARGEST_GAP)
+
+
 def frame_numbers(images: Sequence[str]) -> np.ndarray:
     """The last number in the name of each image, (N,) int64: 17 of "video3/00017.jpg". Raises AffectError without."""
     found = [re.search(r"(\d+)\D*$", PurePosixPath(image).stem) for image in images]

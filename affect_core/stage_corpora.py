@@ -4,18 +4,22 @@
     abaw4 = ["abaw4", "mine"]          # EMMA: s-Aff-Wild2, and the folder `mine` with a labels.csv
     affectnet = ["affectnet", "rafdb"]
     faces = ["faces", "celeba"]
+    soft_labels = ["ferplus"]          # of these, learn the shares of the raters' votes instead of one expression
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from affect_core.corpora import Corpus, combine_corpora
 from affect_core.errors import AffectError
 from affect_core.labels import CORPUS_EXPRESSIONS, EXPRESSIONS
+
+ROLES = ("faces", "affectnet", "abaw4", "lsd")
+"""What the corpora of a profile stand for, one field of `StageCorpora` each."""
 
 LEARNT_FROM = ("training", "unlabelled")
 """Splits of a second or later corpus that are learnt from; its other images are left out."""
@@ -27,24 +31,31 @@ class StageCorpora:
 
     The first of several is the one that the stage is validated on, so that scores stay comparable; the others give
     their training images. Expressions are mapped by name to the order of the field's corpus (`combine_corpora`).
+
+    soft_labels names those of them that every stage learns from by `AffectLabels.expression_shares`.
     """
 
     faces: tuple[str, ...] = ("faces",)
     affectnet: tuple[str, ...] = ("affectnet",)
     abaw4: tuple[str, ...] = ("abaw4",)
     lsd: tuple[str, ...] = ("lsd",)
+    soft_labels: tuple[str, ...] = ()
 
     def __post_init__(self):
-        for field in fields(self):
-            names = tuple(getattr(self, field.name))
-            object.__setattr__(self, field.name, names)
+        for role in ROLES:
+            names = tuple(getattr(self, role))
+            object.__setattr__(self, role, names)
             if not names or len(set(names)) < len(names):
-                raise AffectError(f"{field.name} names {list(names)}; it needs at least one corpus, each once")
+                raise AffectError(f"{role} names {list(names)}; it needs at least one corpus, each once")
+        object.__setattr__(self, "soft_labels", tuple(self.soft_labels))
+        if unread := sorted(set(self.soft_labels) - self.names):
+            raise AffectError(f"soft_labels names {', '.join(unread)}, from which no stage learns; there are "
+                              f"{', '.join(sorted(self.names))}")  # fmt: skip
 
     @property
     def names(self) -> set[str]:
         """Every corpus that a stage reads."""
-        return {name for field in fields(self) for name in getattr(self, field.name)}
+        return {name for role in ROLES for name in getattr(self, role)}
 
 
 def joined(role: str, names: tuple[str, ...], open_one: Callable[[str], Corpus]) -> Corpus:

@@ -256,7 +256,7 @@ def mae_loss(model: MAE, batch: Batch, generator: torch.Generator) -> dict[str, 
 
 def prior_loss(model: DAN, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Cross entropy, plus that of the auxiliary classifier if the config has one."""
-    known = batch.labels.expression, batch.labels.expression_valid
+    known = batch.labels.expression_target
     if not model.config.auxiliary:
         return {"total": expression_loss(batch.share.together(model(batch.images)), *known)}
     logits, auxiliary = map(batch.share.together, model.forward_with_auxiliary(batch.images))
@@ -273,7 +273,7 @@ def emma_loss(model: EMMA, batch: Batch, generator: torch.Generator, *, pos_weig
 def cotraining_loss(model: CoTEX, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Cross entropy of the masked views and the divergence between them, weighted by the model's config."""
     logits = batch.share.together(model(batch.images, generator, batch.share), dim=1)  # (views, N, C)
-    known = batch.labels.expression, batch.labels.expression_valid
+    known = batch.labels.expression_target
     return cotex_loss(logits, *known, js_weight=model.config.js_weight)
 
 

@@ -119,6 +119,7 @@ class Workbook:
         corpus = open_corpus(
             self.corpus_folder(name), name, size=self.profile.store_size, store_dir=self.data_dir / "stores",
             on_bad_rows=self.profile.on_bad_rows, progress=self.progress, workers=_workers(),
+            soft_labels=name in self.profile.corpora.soft_labels,
         )  # fmt: skip
         if corpus.problems:
             write_json(self.run_dir / f"problems-{name}.json", [str(problem) for problem in corpus.problems])

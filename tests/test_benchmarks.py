@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -114,7 +115,7 @@ def test_what_faces_are_called_is_counted_by_crop(tmp_path):
     measured = photographs.measure(Knows(), faces, smiles)
     assert set(measured) == set(photographs.CROPS)
     for numbers in measured.values():
-        assert numbers["AUC"] == 1.0
+        assert numbers["AUC"] == 1.0 and numbers["95 %"] == [1.0, 1.0]
         assert numbers["smiling called, alike"] == dict.fromkeys(photographs.FIVE, 0) | {"happiness": 90}
         assert numbers["neutral called, everyday"] == dict.fromkeys(photographs.FIVE, 0) | {"neutral": 120}
 
@@ -122,3 +123,25 @@ def test_what_faces_are_called_is_counted_by_crop(tmp_path):
 def test_missing_photographs_are_named(tmp_path):
     with pytest.raises(AffectError, match=r"1\.pgm is not there"):
         photographs.judged_faces(tmp_path)
+    with pytest.raises(AffectError, match=r"lfw_subset\.npy is not there"):
+        photographs.judged_lfw_faces(tmp_path / "lfw_subset.npy")
+
+
+def test_lfw_faces_are_those_that_were_judged(tmp_path):
+    stored = np.repeat(np.arange(200) / 255.0, 625).reshape(200, 25, 25)  # picture n is of grey n
+    np.save(tmp_path / "lfw_subset.npy", stored)
+    faces, smiles = photographs.judged_lfw_faces(tmp_path / "lfw_subset.npy")
+    greys = np.array([np.asarray(face)[0, 0, 0] for face in faces])
+    assert len(faces) == 54 and smiles.sum() == 26
+    assert set(greys[smiles]) >= {1, 52, 96} and set(greys[~smiles]) >= {6, 42, 98}
+
+
+def test_intervals_of_the_area_narrow_with_faces():
+    rng = np.random.default_rng(0)
+    few, many = (np.repeat([True, False], count) for count in (20, 500))
+    bounds = {len(smiles): photographs.interval(smiles, smiles + rng.normal(0, 0.7, len(smiles)), 300)
+              for smiles in (few, many)}  # fmt: skip
+    (low, high), (lower, upper) = bounds[40], bounds[1000]
+    area = NormalDist().cdf(1 / 0.7 / 2**0.5)  # of two normals that are 1 / 0.7 standard deviations apart: 0.844
+    assert low < area < high and lower < area < upper
+    assert upper - lower < (high - low) / 3

@@ -1,17 +1,22 @@
 """Several corpora as one, with one vocabulary; what a corpus does not know stays masked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from published_layouts import write_abaw4, write_affectnet_2021, write_lsd
-from published_stills import write_rafdb
+from published_stills import write_ferplus, write_rafdb
 
 from affect_core.corpora import combine_corpora, open_corpus, open_packed, pack_corpus
 from affect_core.errors import AffectError
 from affect_core.labels import (
+    AFFECTNET_EXPRESSIONS,
     CORPUS_EXPRESSIONS,
     EXPRESSION_SPELLINGS,
     EXPRESSIONS,
+    FERPLUS_EXPRESSIONS,
+    LSD_EXPRESSIONS,
     AffectPrediction,
     vocabulary_map,
 )
@@ -26,8 +31,8 @@ def corpora(tmp_path):
     return [opened(tmp_path, name) for name in ("abaw4", "affectnet", "rafdb")]
 
 
-def opened(root, name, size=16):
-    return open_corpus(root, name, size=size, store_dir=root / "stores")
+def opened(root, name, size=16, **options):
+    return open_corpus(root, name, size=size, store_dir=root / "stores", **options)
 
 
 def names(labels):
@@ -77,6 +82,90 @@ def test_missing_tasks_stay_masked_and_train(corpora):
     multitask_loss(prediction, combined.labels.to("cpu"), pos_weight=torch.ones(12))["total"].backward()
     known = combined.labels.action_units_valid
     assert (scores.grad.numpy()[~known] == 0).all() and (scores.grad.numpy()[known] != 0).all()
+
+
+# -- soft labels -------------------------------------------------------------------------------------------------------
+VOTES = [
+    (1, 2, 0, 0, 0, 0, 0, 7, 0, 0),  # contempt
+    (1, 3, 0, 0, 0, 0, 0, 4, 2, 0),  # half of those who named an expression say contempt
+    (1, 2, 2, 0, 0, 0, 0, 4, 0, 1),  # the first says contempt, five of nine do not
+    (0, 1, 2, 3, 4, 0, 0, 0, 0, 0),
+    (0, 0, 0, 0, 0, 2, 8, 0, 0, 0),
+    (0, 0, 0, 0, 0, 0, 0, 0, 10, 0),  # unknown
+    (3, 0, 0, 0, 0, 0, 0, 2, 1, 0),  # three of the five who named an expression have a place
+]
+
+
+@pytest.fixture
+def votes(tmp_path):
+    write_ferplus(tmp_path, VOTES, [f"fer{row:07d}.png" for row in range(42)])
+    return opened(tmp_path, "ferplus", soft_labels=True)
+
+
+def shares_by_name(labels, row):
+    return {labels.vocabulary[k]: float(share) for k, share in enumerate(labels.expression_shares[row]) if share}
+
+
+def test_soft_labels_keep_the_names_of_their_expressions_in_every_order(votes):
+    for order in (AFFECTNET_EXPRESSIONS, FERPLUS_EXPRESSIONS[::-1], (*EXPRESSIONS, "contempt")):
+        labels = combine_corpora([votes], order).labels
+        assert labels.expression_shares.shape == (42, len(order)) and labels.expression_shares.dtype == np.float32
+        for row in range(42):
+            assert shares_by_name(labels, row) == pytest.approx(shares_by_name(votes.labels, row))
+    labels = combine_corpora([votes], AFFECTNET_EXPRESSIONS).labels
+    assert shares_by_name(labels, 3) == pytest.approx({"happiness": 0.1, "surprise": 0.2, "sadness": 0.3, "anger": 0.4})
+    assert shares_by_name(labels, 0)["contempt"] == pytest.approx(0.7) and labels.vocabulary[7] == "contempt"
+
+
+def test_contempt_is_never_other_and_those_who_chose_it_do_not_count_in_an_order_without_it(votes):
+    combined = combine_corpora([votes], EXPRESSIONS)
+    labels, other = combined.labels, EXPRESSIONS.index("other")
+    assert not labels.expression_shares[:, other].any()
+    assert [bool(shares_by_name(labels, row)) for row in range(7)] == [False, False, True, True, True, False, True]
+    assert shares_by_name(labels, 2) == pytest.approx({"neutral": 0.2, "happiness": 0.4, "surprise": 0.4})
+    assert shares_by_name(labels, 6) == {"neutral": 1}
+    known = labels.expression_shares.any(1)
+    np.testing.assert_allclose(labels.expression_shares[known].sum(1), 1, atol=1e-6)
+    assert not (labels.expression_valid & ~known).any(), "who has an expression has a soft label"
+    assert "ferplus: 2 images, half or more of whose votes have no place: no soft label" in combined.notes
+    six = combine_corpora([votes], LSD_EXPRESSIONS).labels
+    assert shares_by_name(six, 4) == pytest.approx({"disgust": 0.2, "fear": 0.8}) and not shares_by_name(six, 6)
+
+
+def test_half_of_the_votes_is_half_in_float32_too(votes):
+    for raters in range(2, 21, 2):
+        for lost in range(raters // 2 + 1):
+            shares = np.zeros((1, 8), np.float32)
+            shares[0, [1, 2, 7]] = np.array([raters // 2 - lost, lost, raters // 2]) / raters
+            labels = replace(votes.labels[:1], expression_shares=shares)
+            mapped = combine_corpora([replace(votes.select(np.arange(1)), labels=labels)], EXPRESSIONS)
+            assert not mapped.labels.expression_shares.any()
+
+
+def test_faces_with_one_expression_are_one_hot_beside_soft_labels(votes, corpora):
+    combined = combine_corpora([corpora[1], votes, corpora[2]], AFFECTNET_EXPRESSIONS)
+    labels, end = combined.labels, len(corpora[1]) + len(votes)
+    for rows in (range(len(corpora[1])), range(end, len(combined))):
+        for row in rows:
+            name = names(labels[[row]])[0]
+            assert shares_by_name(labels, row) == ({name: 1} if name else {})
+    assert shares_by_name(labels, len(corpora[1]) + 4) == pytest.approx({"disgust": 0.2, "fear": 0.8})
+    assert not any("half or more" in note for note in combined.notes)
+    assert combine_corpora(corpora[1:], AFFECTNET_EXPRESSIONS).labels.expression_shares is None
+
+
+def test_soft_labels_are_packed_and_parts_of_the_packed_corpus_have_theirs(votes, tmp_path):
+    packed = open_packed(pack_corpus(votes, tmp_path / "soft", images_per_shard=9))
+    np.testing.assert_array_equal(packed.labels.expression_shares, votes.labels.expression_shares)
+    assert packed.fingerprint == votes.fingerprint
+    rows = np.array([4, 3, 0])
+    assert packed.select(rows).fingerprint == votes.select(rows).fingerprint
+    hard = opened(tmp_path, "ferplus")
+    again = open_packed(pack_corpus(hard, tmp_path / "hard"))
+    assert again.labels.expression_shares is None and again.fingerprint == hard.fingerprint != votes.fingerprint
+    (tmp_path / "soft/expression_shares.npy").unlink()
+    with pytest.raises(AffectError, match="expression_shares.npy.*pack the corpus again"):
+        open_packed(tmp_path / "soft")
 
 
 def test_packed_corpora_combine_and_a_combined_one_packs(corpora, tmp_path):

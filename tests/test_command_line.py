@@ -6,7 +6,7 @@ import sys
 import time
 import tomllib
 import tracemalloc
-from importlib import import_module
+from importlib import import_module, resources
 
 import numpy as np
 import pandas as pd
@@ -14,20 +14,24 @@ import pytest
 import torch
 from export_models import cotex, emma
 from PIL import Image
+from published_stills import write_table
 
 from affect_core import command_line, folder_prediction, prediction
 from affect_core.batches import predict_corpus
+from affect_core.bootstrap import mtl_bootstrap, paired_differences
+from affect_core.calibration import fit_thresholds, published_thresholds
 from affect_core.checkpoints import save_weights
 from affect_core.command_line import main
 from affect_core.dan import DAN, DANConfig
 from affect_core.errors import AffectError
-from affect_core.evaluation import evaluate_model
+from affect_core.evaluation import THRESHOLDS, evaluate_model
 from affect_core.folder_prediction import predict_folder
 from affect_core.labels import AffectPrediction
-from affect_core.metrics import lsd_score
+from affect_core.metrics import lsd_score, mtl_score
 from affect_core.picture_files import find_pictures
 from affect_core.prediction import Predictor
-from affect_core.workbook import project_root
+from affect_core.smoothing import frame_numbers, smooth_prediction
+from affect_core.workbook import open_workbook, project_root
 
 COMMANDS = ("render", "audit", "train", "evaluate", "predict", "submit", "export", "run")
 
@@ -287,6 +291,92 @@ def test_evaluate_scores_an_emma_and_a_dan_and_refuses_the_rest(smoke_book):
         evaluate_model(DAN(DANConfig(width=8, num_classes=7)), smoke_book)
     with pytest.raises(AffectError, match="a Linear has no score"):
         evaluate_model(torch.nn.Linear(1, 1), smoke_book)
+
+
+def test_evaluate_tells_scores_without_and_with_options_and_their_difference(smoke_book, run_dir, tmp_path, capsys):
+    model, out = str(run_dir / "emma" / "best.safetensors"), tmp_path / "a.csv"
+    options = ["--smooth", "6", "--thresholds", "fitted", "--profile", "smoke"]
+    assert main(["evaluate", model, *options, "--out", str(out)]) == command_line.FINE
+    table = pd.read_csv(out)
+    corpus = smoke_book.corpus("abaw4")
+    training, validation = corpus.split("training"), corpus.split("validation")
+    with_both = f"smoothed 6 frames, thresholds fitted to {len(training)} training frames"
+    assert list(table["options"].unique()) == ["none", with_both, "difference"]
+    plain, seen = (predict_corpus(emma(), part, 32) for part in (validation, training))
+    fitted = fit_thresholds(seen.action_unit_logits, training.labels.action_units, training.labels.action_units_valid)
+    videos, frames = validation.table["group"], frame_numbers(validation.table["image"])
+    smoothed = smooth_prediction(plain, videos, frames, width=6)
+    before, after = mtl_score(plain, validation.labels), mtl_score(smoothed, validation.labels, fitted)
+    estimate = table.set_index(["options", "score"])["estimate"]
+    for score in ("p_mtl", "valence_ccc", "arousal_ccc", "expression_f1", "action_unit_f1"):
+        assert estimate["none", score] == pytest.approx(before[score])
+        assert estimate[with_both, score] == pytest.approx(after[score])
+        assert estimate["difference", score] == pytest.approx(after[score] - before[score])
+    assert after["valence_ccc"] != before["valence_ccc"] and after["action_unit_f1"] != before["action_unit_f1"]
+    paired = paired_differences(plain, smoothed, validation.labels, videos, other_thresholds=fitted)["p_mtl"]
+    row = table[(table["options"] == "difference") & (table["score"] == "p_mtl")].iloc[0]
+    assert (row["low"], row["high"]) == pytest.approx((paired.low, paired.high))
+    assert main(["evaluate", model, "--profile", "smoke"]) == command_line.FINE
+    assert "options" not in capsys.readouterr().out
+
+
+def test_each_option_of_evaluate_changes_its_own_scores(smoke_book):
+    validation = smoke_book.corpus("abaw4").split("validation")
+    plain, frames = predict_corpus(emma(), validation, 32), frame_numbers(validation.table["image"])
+    smoothed = smooth_prediction(plain, validation.table["group"], frames, width=3.5)
+    for options, said, cut, words in (({"smooth": 3.5}, smoothed, None, "smoothed 3.5 frames"),
+                                      ({"thresholds": "published"}, plain, published_thresholds(),
+                                       "published thresholds")):  # fmt: skip
+        table = evaluate_model(emma(), smoke_book, **options).set_index(["options", "score"])
+        intervals = mtl_bootstrap(said, validation.labels, validation.table["group"], cut)
+        assert set(table.index.get_level_values("options")) == {"none", words, "difference"}
+        for score, interval in intervals.items():
+            assert table.loc[(words, score), ["estimate", "low", "high"]].tolist() == pytest.approx(list(interval))
+    choices = command_line.parser().parse_args(["evaluate", "a", "--thresholds", THRESHOLDS[1]]).thresholds
+    assert choices == "fitted" and THRESHOLDS[0] == command_line.parser().parse_args(["evaluate", "a"]).thresholds
+
+
+def test_options_of_evaluate_that_cannot_be_meant_are_refused_in_the_users_words(smoke_book, run_dir, capsys):
+    model = str(run_dir / "cotex" / "best.safetensors")
+    assert main(["evaluate", model, "--profile", "smoke", "--smooth", "2"]) == command_line.FAILED
+    assert "a CoTEX is scored on lsd, whose images are stills: nothing can be smoothed" in capsys.readouterr().err
+    assert main(["evaluate", model, "--profile", "smoke", "--thresholds", "fitted"]) == command_line.FAILED
+    assert "a CoTEX names expressions alone: it has no action units, which thresholds" in capsys.readouterr().err
+    with pytest.raises(AffectError, match="abaw4 lie 10 or more apart, smoothing with a width of 2 reaches 8: nothing"):
+        evaluate_model(emma(), smoke_book, smooth=2)
+    for width in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(AffectError, match=f"is a number of frames, 0 or more, not {width}"):
+            evaluate_model(emma(), smoke_book, smooth=width)
+    with pytest.raises(AffectError, match="thresholds are half, fitted, published, not 'best'"):
+        evaluate_model(emma(), smoke_book, thresholds="best")
+
+
+def test_evaluate_smooths_nothing_without_videos_and_fits_nothing_without_action_units(tmp_path, data_dir):
+    """A table of one's own in the place of s-Aff-Wild2."""
+    rows = ["image,expression,valence,arousal,AU1,split,group"]
+    rows += [f"{split}{number}.png,{number % 2},0.{number},0.1,{{unit}},{split},{{group}}"
+             for split in ("training", "validation") for number in range(1, 5)]  # fmt: skip
+    text, root = (resources.files("affect_core.profiles") / "smoke.toml").read_text(), tmp_path / "real"
+    (tmp_path / "mine.toml").write_text(f'{text}\n[corpora]\nabaw4 = ["mine"]\n')
+
+    def book(**columns):
+        write_table(root / "mine", "\n".join(rows).format(**columns))
+        return open_workbook(str(tmp_path / "mine.toml"), str(root), str(tmp_path / "run"))
+
+    with pytest.raises(AffectError, match="corpus mine names no videos, each of its 4 validation images stands alone"):
+        evaluate_model(emma(), book(group="", unit="1"), smooth=2)
+    with pytest.raises(AffectError, match="no training image of corpus mine is labelled with action units"):
+        evaluate_model(emma(), book(group="", unit=""), thresholds="fitted")
+    named = book(group="ann", unit="1")
+    assert "smoothed 2 frames" in set(evaluate_model(emma(), named, smooth=2)["options"])
+    for path in (root / "mine").glob("*.png"):
+        path.rename(path.with_name(path.name.translate(str.maketrans("1234", "abcd"))))
+    table = (root / "mine/labels.csv").read_text().splitlines()
+    table = [table[0], *(line.split(",", 1)[0].translate(str.maketrans("1234", "abcd")) + "," + line.split(",", 1)[1]
+                         for line in table[1:])]  # fmt: skip
+    (root / "mine/labels.csv").write_text("\n".join(table))
+    with pytest.raises(AffectError, match="holds no frame number"):
+        evaluate_model(emma(), named, smooth=2)
 
 
 def test_the_command_in_a_process_of_its_own(photographs, run_dir, tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from published_stills import write_fer2013, write_ferplus, write_rafdb
 
-from affect_core.corpora import BadRowsError, describe, ferplus_votes, open_corpus
+from affect_core.corpora import BadRowsError, describe, ferplus_distributions, ferplus_votes, open_corpus
+from affect_core.errors import AffectError
 from affect_core.labels import FER2013_EXPRESSIONS, FERPLUS_EXPRESSIONS, RAFDB_EXPRESSIONS
 
 VOTES = [
@@ -143,6 +144,38 @@ def test_ferplus_expression_is_the_one_with_more_than_half_of_the_votes(tmp_path
     assert FERPLUS_EXPRESSIONS[corpus.labels.expression[4]] == "sadness"
     assert corpus.notes == ("1 rows name no image (no face) and are left out",
                             "3 rows give no expression more than half of their votes: masked")  # fmt: skip
+
+
+def test_ferplus_hands_over_soft_labels_only_if_asked_and_only_the_training_changes(tmp_path):
+    write_ferplus(tmp_path, VOTES, NAMES)
+    hard, soft = opened(tmp_path, "ferplus"), opened(tmp_path, "ferplus", soft_labels=True)
+    assert hard.labels.expression_shares is None
+    shares = ferplus_distributions(tmp_path).loc[soft.table["image"]].to_numpy(np.float32)
+    known = np.arange(41) != 3  # unknown has most of its votes
+    np.testing.assert_array_equal(soft.labels.expression_shares[known], shares[known])
+    assert not soft.labels.expression_shares[3].any()
+    np.testing.assert_array_equal(soft.labels.expression, hard.labels.expression)
+    np.testing.assert_array_equal(soft.labels.expression_valid, hard.labels.expression_valid)
+    assert set(soft.notes) - set(hard.notes) == {"40 images have soft labels, the shares of votes"}
+    assert soft.fingerprint != hard.fingerprint
+    change(tmp_path / "ferplus/fer2013new.csv", 3, lambda line: line.replace(",5,5,", ",6,4,"))
+    assert opened(tmp_path, "ferplus", soft_labels=True).fingerprint != soft.fingerprint
+
+
+def test_a_corpus_of_single_answers_has_no_soft_labels(tmp_path):
+    write_fer2013(tmp_path)
+    with pytest.raises(AffectError, match="corpus fer2013 has no soft labels: no shares of votes; of the published"):
+        opened(tmp_path, "fer2013", soft_labels=True)
+    assert not (tmp_path / "stores").exists(), "said before anything is decoded"
+
+
+def test_a_bad_row_takes_its_soft_label_with_it(tmp_path):
+    base = write_ferplus(tmp_path, VOTES, NAMES)
+    whole = opened(tmp_path, "ferplus", soft_labels=True)
+    change(base / "fer2013new.csv", 3, lambda line: line.replace(",5,5,", ",x,5,"))
+    part = opened(tmp_path, "ferplus", soft_labels=True, on_bad_rows="skip")
+    left = np.arange(41) != 1
+    np.testing.assert_array_equal(part.labels.expression_shares, whole.labels.expression_shares[left])
 
 
 def test_ferplus_rows_join_by_order_not_by_the_number_in_the_name(tmp_path):

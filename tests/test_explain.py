@@ -8,16 +8,19 @@ from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.dan import DAN, DANConfig
 from affect_core.errors import AffectError
 from affect_core.explain import (
+    action_unit_score,
     attention_distance,
     attention_matrices,
     attention_rollout,
     class_token_maps,
+    expression_log_odds,
     occlusion_of_class,
     occlusion_sensitivity,
     readout_maps,
     resize_maps,
     spatial_attention_maps,
 )
+from affect_core.labels import AffectPrediction
 from affect_core.vit import ViTConfig, ViTEncoder
 
 TINY = ViTConfig(image_size=32, patch_size=8, width=24, depth=3, heads=2)
@@ -115,6 +118,23 @@ def test_a_head_that_looks_at_itself_has_distance_zero():
     torch.testing.assert_close(attention_distance(attention), torch.zeros(2, 3))
     uniform = torch.full((1, 1, 1, 5, 5), 0.2)  # 2 x 2 patches: distances 0, 1, 1, sqrt 2
     assert attention_distance(uniform).item() == pytest.approx((2 + 2**0.5) / 4)
+
+
+def test_log_odds_are_exact_where_a_probability_is_saturated():
+    logits = torch.tensor([[0.0, 1.0, -1.0], [60.0, 0.0, 0.0]])
+    expected = torch.tensor([logits[0].softmax(0)[1].logit(), 60.0 - np.log(2)], dtype=torch.float32)
+    torch.testing.assert_close(expression_log_odds(logits, torch.tensor([1, 0])), expected)
+    torch.testing.assert_close(expression_log_odds(logits, 0)[1], expected[1])
+
+
+def test_an_action_unit_is_scored_by_its_logit_or_its_probability():
+    logits = torch.arange(24.0).reshape(2, 12) - 12
+
+    def model(images):
+        return AffectPrediction(action_unit_logits=logits)
+
+    torch.testing.assert_close(action_unit_score(model, 26)(None), logits[:, -1])
+    torch.testing.assert_close(action_unit_score(model, 1, logits=False)(None), logits[:, 0].sigmoid())
 
 
 def test_occlusion_finds_the_one_pixel_a_score_reads():

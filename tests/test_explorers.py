@@ -384,7 +384,21 @@ def test_the_target_is_an_expression_or_an_action_unit(emma, images):
         attention_module.target_probability(emma, images, "AU99")
 
 
-def test_the_caveat_stands_above_the_maps(emma, images):
+def test_what_is_covered_is_judged_by_log_odds(emma, images):
+    with torch.no_grad():
+        for target in ("fear", "AU26"):
+            odds = attention_module.target_log_odds(emma, images, target)
+            torch.testing.assert_close(odds.sigmoid(), attention_module.target_probability(emma, images, target))
+
+
+def test_two_views_show_the_whole_face_with_its_label(cotex, images):
+    names = ["fear"] * len(images)
+    figure = explorers.views_figure(explorers.ViewsState(), cotex, images, labels=names)
+    assert figure.axes[0].get_title(loc="left") == "annotated: fear"
+    assert explorers.views_figure(explorers.ViewsState(), cotex, images).axes[0].get_title(loc="left") == "whole face"
+
+
+def test_the_caveat_stands_with_the_maps(emma, images):
     figure = explorers.attention_figure(explorers.AttentionState(), emma, images, source="synthetic")
     words = " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
     assert attention_module.CAVEAT in words and "synthetic" in words
@@ -439,6 +453,13 @@ def test_the_caption_says_no_valence_beyond_its_scale(judged):
     beyond = prediction.valence_arousal.copy()
     beyond[0] = [1.4, -1.3]
     assert "said +1.0, -1.0" in caption("valence_arousal", 0, replace(prediction, valence_arousal=beyond), labels)
+
+
+def test_the_caption_has_no_negative_zero(judged):
+    prediction, labels, _, _ = judged
+    nearly = prediction.valence_arousal.copy()
+    nearly[0] = [-0.04, -0.01]
+    assert "said +0.0, +0.0" in caption("valence_arousal", 0, replace(prediction, valence_arousal=nearly), labels)
 
 
 def test_an_unknown_task_is_refused(judged):

@@ -13,10 +13,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from affect_core import figures
-from affect_core.figures.attention import overlay, unit_range
-from affect_core.figures.cards import UNKNOWN
-from affect_core.figures.faces import HIDDEN, hide, pixel_mask
+from affect_core.figures.attention import common_range, overlay, unit_range
+from affect_core.figures.faces import HIDDEN, hide, part_of, pixel_mask
 from affect_core.figures.learning import curves_of
+from affect_core.figures.reconstructions import flat_patches
 from affect_core.figures.style import (
     ACTION_UNIT_COLOURS,
     EXPRESSION_COLOURS,
@@ -24,7 +24,10 @@ from affect_core.figures.style import (
     SERIES_COLOURS,
     SERIES_MARKERS,
     as_images,
+    count,
+    quantity_name,
 )
+from affect_core.figures.timeline import UNKNOWN
 from affect_core.labels import ACTION_UNITS, AFFECTNET_EXPRESSIONS, EXPRESSIONS, LSD_EXPRESSIONS, AffectLabels
 
 RNG = np.random.default_rng(0)
@@ -68,6 +71,13 @@ PAIRS = pd.DataFrame(
         "significant": [True, False],
     }
 )  # fmt: skip
+PAIRED = pd.DataFrame(
+    {
+        "idea": ["MAE", "JS"], "pair": ["with against without", "100 against 0"], "metric": ["p_mtl", "expression_f1"],
+        "first": [1.0, 0.5], "second": [0.8, 0.6], "difference": [0.2, -0.1], "low": [0.1, -0.3], "high": [0.3, 0.1],
+        "significant": [True, False], "same_sign": ["3 of 3", "2 of 3"],
+    }
+)  # fmt: skip
 INFLUENCE = pd.DataFrame(
     {"valence": [0.2, -0.1, 0.3], "arousal": [0.0, 0.1, 0.2]},
     index=pd.MultiIndex.from_tuples([("CNN", "fear"), ("ViT", "fear"), ("ViT", "AU12")]),
@@ -77,6 +87,11 @@ CURVES = np.tile(1 - THRESHOLDS, (12, 1))
 
 SYNTHETIC = "synthetic corpus"
 EXAMPLES = {
+    "answer_histograms": lambda **k: figures.answer_histograms(
+        {"weight 0": np.full((2, 6), 1 / 6), "weight 100": np.eye(6)[4]}, LSD_EXPRESSIONS, truth=np.full(6, 1 / 6), **k
+    ),
+    "concordance_examples": lambda **k: figures.concordance_examples(**k),
+    "paired_differences": lambda **k: figures.paired_differences(PAIRED, note="How to read it.", **k),
     "reliability_diagram": lambda **k: figures.reliability_diagram(RNG.random(300), RNG.random(300) < 0.6, **k),
     "face_sheet": lambda **k: figures.face_sheet(FACES, ["neutral", "anger, v 0.1", "fear", "?"], 2, **k),
     "circumplex_histogram": lambda **k: figures.circumplex_histogram(PLANE, **k),
@@ -186,7 +201,9 @@ WITH_USERS_NAMES = {
     "label_counts": lambda name: figures.label_counts(
         {name: AffectLabels.missing(3, (name, "b")), "b": AffectLabels.missing(3, (name, "b"))}
     ),
-    "score_bars": lambda name: figures.score_bars({name: PARTS}),
+    "score_bars": lambda name: figures.score_bars({name: PARTS, name + "2": PARTS}, published=[name]),
+    "paired_differences": lambda name: figures.paired_differences(PAIRED.assign(idea=name, pair=name, metric=name)),
+    "answer_histograms": lambda name: figures.answer_histograms({name: [0.5, 0.5]}, [name, "b"], unit=name),
     "ablation_plot": lambda name: figures.ablation_plot(TABLE.assign(idea=name, setting=name, metric=name)),
     "ablation_curves": lambda name: figures.ablation_curves(
         CURVES_TABLE.assign(panel=name, series=name), x_name=name, tick=lambda x: name, note=name
@@ -261,6 +278,23 @@ def test_a_colour_bar_of_counts_is_labelled_with_whole_numbers(largest):
 def test_a_blank_name_has_no_expression_and_is_drawn():
     draw(figures.photo_with_faces(FACES[0], [[2, 2, 8, 9]], names=[" "]))
     draw(figures.circumplex_paths({" ": PLANE[:3]}))
+
+
+def test_a_point_beyond_the_plane_is_an_arrow_on_its_border():
+    def point(valence_arousal):
+        axes = figures.prediction_card(FACES[0], np.full(8, 1 / 8), np.full(12, 0.4), valence_arousal).axes[-1]
+        return axes.lines[-1].get_xydata()[0].tolist(), axes.lines[-1].get_marker()
+
+    assert point((0.4, 0.2)) == ([0.4, 0.2], "o")
+    assert point((1.5, 0.2)) == ([1.0, 0.2], (3, 0, -90.0)), "to the right"
+    assert point((0.5, 1.2))[1] == (3, 0, 0.0) and point((-1.2, -1.2))[1] == (3, 0, 135.0)
+    assert "beyond the plane" in words(EXAMPLES["prediction_card"]())
+
+
+def test_the_name_of_a_quadrant_makes_room_for_a_point():
+    card = figures.prediction_card(FACES[0], np.full(8, 1 / 8), np.full(12, 0.4), (-1, -1)).axes[-1]
+    places = {text.get_text(): text.get_position()[1] for text in card.texts}
+    assert places["depressed"] == -0.8 and places["distressed"] == 1
 
 
 def test_the_card_reports_valence_and_arousal_within_their_range():
@@ -355,7 +389,22 @@ def test_a_moment_without_annotation_is_grey_and_not_the_white_of_inactive():
     heat = next(axes for axes in panels if axes.collections)
     cells = heat.collections[0].get_array().reshape(12, 4)
     assert np.ma.getmaskarray(cells)[:, 1].all() and not np.ma.getmaskarray(cells)[:, [0, 2, 3]].any()
-    assert heat.get_facecolor()[:3] == to_rgb(UNKNOWN) != to_rgb("white")
+    assert heat.get_facecolor()[:3] == to_rgb(UNKNOWN) != to_rgb("white") and heat.patch.get_hatch()
+
+
+def test_a_timeline_starts_at_its_first_frame_and_names_every_expression_however_short():
+    said, truth = np.zeros(50, int), np.full(50, 4)
+    said[-1], truth[:3] = 3, -1
+    figure = draw(
+        figures.intensity_timeline(
+            np.arange(50) / 10, UNITS[:50], PLANE[:50], expression=said, target_expression=truth,
+            missing_name="not annotated",
+        )
+    )  # fmt: skip
+    assert figure.axes[0].get_xlim() == (0, 4.9)
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == ["neutral", "fear", "happiness", "not annotated"]
+    assert "predicted" in words(figure) and "annotated" in words(figure)
 
 
 def test_the_divergence_may_be_drawn_over_something_other_than_epochs():
@@ -363,8 +412,23 @@ def test_the_divergence_may_be_drawn_over_something_other_than_epochs():
     assert drawn.axes[0].get_xlabel() == "certainty"
 
 
+def test_the_baseline_of_a_reconstruction_borrows_the_mean_of_each_patch():
+    flat = flat_patches(FACES, 16)
+    assert np.ptp(flat[:, :4, :4], axis=(1, 2)).max() < 1e-6, "one brightness in a patch"
+    normalised = (as_images(FACES) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    told = (flat - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(told[:, :4, :4].mean((1, 2, 3)), normalised[:, :4, :4].mean((1, 2, 3)), atol=1e-5)
+    np.testing.assert_allclose(flat_patches(flat, 16), flat, atol=1e-6)
+
+
 def test_a_perfect_reconstruction_is_shown_with_error_zero():
     assert "MSE 0.0000" in words(EXAMPLES["reconstruction_sheet"]())
+
+
+def test_a_confusion_speaks_of_its_unit_and_leaves_empty_cells_blank():
+    figure = figures.confusion_matrix([[999, 1], [0, 5]], ("fear", "anger"), unit="frames")
+    assert figure.axes[0].get_ylabel() == "annotated (frames)"
+    assert [text.get_text() for text in figure.axes[0].texts] == ["100", "999", "<1", "1", "100", "5"]
 
 
 def test_confusion_rows_are_shares_of_the_annotated_class():
@@ -384,11 +448,11 @@ def test_scatter_counts_what_is_annotated_and_what_left_the_square():
     assert "CCC undefined" in words(figures.valence_arousal_scatter(prediction, target, np.zeros_like(valid)))
 
 
-def test_score_bars_sum_the_parts_and_hatch_what_is_published():
+def test_score_bars_sum_the_parts_and_what_is_published_has_words_and_no_bar():
     figure = EXAMPLES["score_bars"]()
-    assert "1.20" in words(figure) and "1.74" in words(figure) and "not comparable" in words(figure)
-    hatched = [bar for bar in figure.axes[0].patches if bar.get_hatch()]
-    assert len(hatched) == 1
+    assert "1.20" in words(figure) and "first 1.74" in words(figure) and "not comparable" in words(figure)
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert names == ["EMMA", "negative"] and len(figure.axes[0].patches) == 6
 
 
 def test_an_interval_need_not_hold_the_sum_it_belongs_to():
@@ -498,3 +562,95 @@ def test_cooccurrence_is_the_share_of_the_rows_unit():
     units[:, 1] = [1, 0, 0, 0]
     matrix = figures.action_unit_cooccurrence(units).axes[0].images[0].get_array()
     assert matrix[0, 1] == 50 and matrix[1, 0] == 100 and np.isnan(np.asarray(matrix.filled(np.nan))[5, 0])
+
+
+def test_the_base_rates_stand_below_the_columns_they_belong_to():
+    below = figures.action_unit_cooccurrence(UNITS).axes[1].images[0].get_array()
+    np.testing.assert_allclose(below[0], 100 * UNITS.mean(axis=0))
+
+
+def test_the_kept_epoch_is_one_dashed_line_in_every_panel_and_its_value_is_below_the_axis():
+    n = {"training": 70, "validation": 8}
+    figure = figures.learning_curves(LOG, ["total", "p_mtl"], kept=4, n=n, unit="frames")
+    assert [axes.get_xlabel() for axes in figure.axes] == ["epoch (at 4: 0.750)", "epoch (at 4: 0.400)"]
+    assert all([4, 4] in [list(line.get_xdata()) for line in axes.lines] for axes in figure.axes)
+    assert "n = training 70, validation 8 frames" in words(figure) and figure.axes[0].get_ylabel() == "loss"
+
+
+def test_a_level_to_compare_with_is_drawn_where_it_was_asked_for():
+    first, second = figures.learning_curves(LOG, ["total", "p_mtl"], references={"total": 1.0}).axes
+    assert "knows nothing" in [text.get_text() for text in first.texts] and not second.texts
+
+
+def test_what_nobody_annotated_has_no_panel_and_all_splits_are_counted():
+    stills = AffectLabels.missing(5, ("fear", "anger"))
+    stills.expression[:], stills.expression_valid[:] = [0, 0, 0, 1, 1], True
+    figure = figures.label_counts({"training": stills, "validation": stills[:2]})
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["expressions", "annotated at all"]
+    assert "3 / 2" in words(figure) and "5 / 2" in words(figure)
+
+
+def test_maps_on_one_range_keep_their_proportion():
+    maps = np.stack([np.eye(4), 0.01 * np.eye(4)])[None]
+    assert common_range(maps, (0, 1))[0, 1].max() == pytest.approx(0.01) and common_range(maps, ())[0, 1].max() == 1
+
+
+def test_the_largest_drop_stands_under_each_map():
+    drops = np.zeros((2, 8, 8))
+    drops[0, 0, 0], drops[1, 1, 1] = 1.5, -0.5
+    assert {"+1.5", "−0.5"} <= set(words(figures.occlusion_over_faces(FACES[:2], drops)).split())
+
+
+def test_coarse_maps_are_drawn_as_their_cells():
+    blocks = overlay(np.full((8, 8, 3), 0.5), np.eye(2))
+    assert len(np.unique(blocks.round(6).reshape(-1, 3), axis=0)) == 2
+
+
+def test_captions_are_broken_where_they_would_touch():
+    figure = figures.face_grid(FACES[None, :1], captions=[["1+2+4+5+7+20+25+26"]])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1+2+4+5+7+20+", "25+26"]
+
+
+def test_the_upper_half_of_a_face_is_a_square_above_the_lower_one():
+    assert part_of(FACES[0], "upper").shape == part_of(FACES[0], "lower").shape == (10, 10, 3)
+    np.testing.assert_array_equal(part_of(FACES[0], "upper"), FACES[0, 2:12, 3:13])
+
+
+def test_a_rule_is_the_annotation_whatever_the_caption_says_first():
+    sheet = figures.face_sheet(FACES[:1], ["fear 81%\nlabel: anger"], annotated=["anger"])
+    assert sheet.axes[0].lines[0].get_color() == EXPRESSION_COLOURS["anger"] and "rule: annotated" in words(sheet)
+
+
+def test_the_three_predictors_have_the_ccc_that_their_captions_say():
+    assert [axes.get_title(loc="left") for axes in figures.concordance_examples().axes] == [
+        "perfect: CCC 1.00", "shifted: CCC 0.57", "half as wide: CCC 0.80",
+    ]  # fmt: skip
+
+
+def test_changes_are_printed_with_their_sign():
+    table = pd.DataFrame({"idea": "JS", "setting": ["a", "b"], "score": [0.012, -0.2], "metric": "change of P_MTL"})
+    figure = figures.ablation_plot(table, signed=True)
+    assert "+0.012" in words(figure) and "−0.200" in words(figure) and "change of P_MTL" in words(figure)
+    assert quantity_name("gradient_noise") == "gradient noise" and quantity_name("change of P_MTL") == "change of P_MTL"
+
+
+def test_ideas_of_one_metric_share_the_axis_of_their_differences():
+    assert "How to read it." in words(EXAMPLES["paired_differences"]())
+    figure = draw(figures.paired_differences(PAIRED.assign(metric="p_mtl")))
+    limits = [axes.get_xlim() for axes in figure.axes]
+    assert limits[0] == limits[2] and limits[1] == limits[3] and limits[0] != limits[1]
+    with pytest.raises(ValueError, match="same_sign"):
+        figures.paired_differences(PAIRED.drop(columns="same_sign"))
+
+
+def test_one_is_counted_in_the_singular():
+    assert [count(1), count(2), count(1, "people"), count(0, "frames")] == [
+        "n = 1 face", "n = 2 faces", "n = 1 person", "n = 0 frames",
+    ]  # fmt: skip
+
+
+def test_intervals_of_masking_and_divergence_are_bands():
+    limits = np.array([[0.4, 0.6], [0.2, 0.5]])
+    curve = figures.masking_curve([0.0, 0.5], {"added": [0.5, 0.4]}, intervals={"added": limits})
+    js = figures.js_curve([0, 1], {"a": [0.1, 0.2]}, intervals={"a": limits}, n=8, unit="frames")
+    assert len(curve.axes[0].collections) == len(js.axes[0].collections) == 1 and "n = 8 frames" in words(js)

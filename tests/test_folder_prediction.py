@@ -155,6 +155,17 @@ def test_every_face_of_every_photograph_is_a_row_with_its_box(group, tmp_path):
     assert (table["uncertainty"] == 0.875).all() and table["score"].between(0.8, 1).all()
 
 
+def test_faces_are_cut_out_as_large_as_a_model_looks_at_them(group, tmp_path, monkeypatch):
+    Image.fromarray(group.pixels).save(tmp_path / "group.png")
+    sizes = []
+    monkeypatch.setattr(Predictor, "predict_batch", lambda self, crops: sizes.append(crops.shape)
+                        or by_brightness(crops))  # fmt: skip
+    for size in (32, 192):
+        vit = ViTConfig(image_size=size, patch_size=size // 4, width=32, depth=1, heads=2)
+        predict_photographs([tmp_path], tmp_path / "a.csv", Predictor(emma(vit=vit), cotex()))
+    assert sizes == [(4, 96, 96, 3), (4, 211, 211, 3)]
+
+
 def test_photographs_without_a_face_and_broken_ones_are_reported(group, tmp_path, record_property):
     Image.fromarray(group.pixels).save(tmp_path / "group.png")
     Image.fromarray(np.full((90, 120, 3), 140, np.uint8)).save(tmp_path / "wall.png")

@@ -9,7 +9,15 @@ from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
-from affect_core.interventions import logits_from_parts, score_influence, view_logits
+from affect_core.interventions import (
+    half_face_drops,
+    logits_from_parts,
+    masking_effects,
+    score_influence,
+    view_logits,
+)
+from affect_core.losses import generalized_js
+from affect_core.metrics import lsd_score
 from affect_core.vit import ViTConfig
 
 TINY = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=2, drop_path=0.0)
@@ -55,6 +63,28 @@ def test_views_of_a_whole_corpus_sum_to_its_prediction(smoke_book):
     np.testing.assert_allclose(logits.sum(0), expected, rtol=1e-4, atol=1e-5)
     hidden = [view_logits(model, validation, 0.5, seed=seed) for seed in (1, 1, 2)]
     assert (hidden[0] == hidden[1]).all() and (hidden[0] != hidden[2]).any()
+
+
+def test_with_nothing_hidden_masking_has_the_scores_of_the_whole_faces(smoke_book):
+    torch.manual_seed(0)
+    model = CoTEX(CoTEXConfig(TINY)).eval()
+    validation = smoke_book.corpus("lsd").split("validation")
+    table = masking_effects(model, validation, (0.0, 0.5), mask_seeds=2, resamples=50)
+    assert list(table["what"][:5]) == ["added", "view 1", "view 2", "divergence", "agreement"] and len(table) == 10
+    assert (table["low"] <= table["high"]).all()
+    whole = table[table["ratio"] == 0].set_index("what")["estimate"]
+    prediction = predict_corpus(model.predict, validation, 32)
+    assert whole["added"] == pytest.approx(lsd_score(prediction, validation.labels)["expression_f1"])
+    logits = view_logits(model, validation)
+    assert whole["divergence"] == pytest.approx(float(generalized_js(torch.from_numpy(logits), per="image")), rel=1e-5)
+    assert whole["agreement"] == pytest.approx((logits[0].argmax(-1) == logits[1].argmax(-1)).mean())
+
+
+def test_a_score_read_from_the_lower_half_falls_there_alone():
+    images = torch.ones(6, 3, 8, 8)
+    drops = half_face_drops(lambda x: x[:, 0, 4:].mean((1, 2)), images, window=2, stride=2)
+    assert drops["upper"].estimate == 0 and drops["lower"].estimate == pytest.approx(1 / 8), "4 of 32 pixels covered"
+    assert drops["lower minus upper"].low == pytest.approx(1 / 8), "all faces alike: no spread"
 
 
 def test_influence_of_a_linear_head_is_weight_times_deviation(images):

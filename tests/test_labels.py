@@ -112,6 +112,40 @@ def test_there_and_back_between_numpy_and_torch():
     assert labels.numpy().expression is labels.expression, "numpy stays what it is"
 
 
+def soft(shares) -> AffectLabels:
+    return replace(known(len(shares)), expression_shares=np.array(shares, np.float32) @ np.eye(8, dtype=np.float32)[:2])
+
+
+def test_without_soft_labels_the_one_expression_is_learnt_from():
+    labels = known()
+    target, valid = labels.expression_target
+    assert target is labels.expression and valid is labels.expression_valid and labels.expression_shares is None
+    assert labels.to("cpu").expression_shares is None and labels[1:].expression_shares is None
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_soft_labels_are_learnt_from_where_a_row_has_shares(kind):
+    labels = soft([[0.25, 0.75], [0, 0], [1, 0], [0, 1]])
+    target, valid = (labels if kind == "numpy" else labels.to("cpu")).expression_target
+    assert target.shape == (4, 8) and target[0].tolist() == [0.25, 0.75] + [0] * 6
+    assert valid.tolist() == [True, False, True, True] and str(valid.dtype).endswith("bool")
+    part = labels[np.array([2, 0])].expression_shares
+    assert part[:, 0].tolist() == [1, 0.25] and part.dtype == np.float32
+
+
+def test_stacked_with_soft_labels_hard_ones_are_one_hot_and_missing_ones_stay_missing():
+    hard, votes = known(3), soft([[0.5, 0.5], [0, 0]])
+    for parts, order in (([hard, votes], [0, 1, 2, 3, 4]), ([votes, hard], [2, 3, 4, 0, 1])):
+        both = AffectLabels.concatenate(parts)[np.array(order)]
+        assert both.expression_shares.dtype == np.float32 and both.expression.tolist() == [0, 1, 2, 0, 1]
+        expected = np.zeros((5, 8))
+        expected[1, 1] = expected[2, 2] = 1  # row 0 has no expression
+        expected[3, :2] = 0.5
+        np.testing.assert_array_equal(both.expression_shares, expected)
+    assert AffectLabels.concatenate([hard, hard]).expression_shares is None
+    assert len(AffectLabels.concatenate([votes, votes]).expression_shares) == 4
+
+
 def test_labels_are_stacked_row_by_row_and_only_with_one_vocabulary():
     one, other = known(2), known(3)
     both = AffectLabels.concatenate([one, other])

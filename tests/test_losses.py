@@ -115,6 +115,54 @@ def test_expression_loss_is_the_mean_over_labelled_faces():
     torch.testing.assert_close(expression_loss(logits, target, valid), F.cross_entropy(logits[valid], target[valid]))
 
 
+def test_soft_labels_cost_what_the_sum_by_hand_says():
+    logits = torch.tensor([[0.0, math.log(3.0)], [math.log(4.0), 0.0], [5.0, -5.0]])  # p = (1/4, 3/4), (4/5, 1/5), ...
+    shares = torch.tensor([[0.4, 0.6], [0.5, 0.5], [0.0, 0.0]])
+    first, second = 0.4 * math.log(4) + 0.6 * math.log(4 / 3), 0.5 * math.log(5 / 4) + 0.5 * math.log(5)
+    loss = expression_loss(logits, shares, torch.tensor([True, True, False]))
+    assert loss.item() == pytest.approx((first + second) / 2, rel=1e-6)
+    assert expression_loss(logits, shares, torch.tensor([True, False, False])).item() == pytest.approx(first, rel=1e-6)
+
+
+def test_one_hot_soft_labels_are_hard_labels_bit_for_bit():
+    target, valid = torch.tensor([0, 1, 2, 7, 4, 5]), torch.tensor([1, 0, 1, 1, 0, 1]).bool()
+    soft = F.one_hot(target, 8).float() * valid[:, None]
+    results = []
+    for truth in (target, soft):
+        logits = random(6, 8).requires_grad_()
+        loss = expression_loss(logits, truth, valid)
+        loss.backward()
+        results.append((loss, logits.grad))
+    (hard, hard_gradient), (soft_loss, soft_gradient) = results
+    assert hard == soft_loss and (soft_gradient[~valid] == 0).all()
+    torch.testing.assert_close(hard_gradient, soft_gradient, rtol=0, atol=1e-8)
+
+
+def test_soft_labels_take_the_place_of_the_one_expression_in_every_loss_of_expressions():
+    hard = labels(6, valid=True)
+    shares = random(6, 8, seed=5).softmax(dim=1)
+    shares[2] = 0  # missing
+    soft, known = replace(hard, expression_shares=shares), torch.arange(6) != 2
+    guess = prediction(6)
+    cost = -(shares * guess.expression_logits.log_softmax(dim=1)).sum(dim=1)
+    parts = multitask_loss(guess, soft)
+    torch.testing.assert_close(parts["expression"], cost[known].mean())
+    assert parts["action_units"] == multitask_loss(guess, hard)["action_units"]
+    torch.testing.assert_close(parts["total"], sum(value for name, value in parts.items() if name != "total"))
+    views = torch.stack([guess.expression_logits, 2 * guess.expression_logits])
+    loss = cotex_loss(views, *soft.expression_target)
+    other = expression_loss(views[1], shares, known)
+    torch.testing.assert_close(loss["cross_entropy"], (cost[known].mean() + other) / 2)
+    assert loss["js"] == generalized_js(views)
+
+
+def test_a_batch_without_soft_labels_costs_and_teaches_nothing():
+    logits, soft = random(5, 8).requires_grad_(), replace(labels(5, valid=True), expression_shares=torch.zeros(5, 8))
+    loss = expression_loss(logits, *soft.expression_target)
+    loss.backward()
+    assert loss == 0 and (logits.grad == 0).all()
+
+
 def test_action_unit_loss_equals_a_slow_literal_sum():
     logits, target, valid = random(4, 12), (random(4, 12, seed=1) > 0).float(), random(4, 12, seed=2) > 0
     weights, total = [float(k + 1) for k in range(12)], 0.0

@@ -204,6 +204,16 @@ def test_no_file_of_a_folder_is_skipped_in_silence(group, tmp_path, record_prope
     assert set(reading.table()["photo"]) == {"deep/group.png"}
 
 
+@pytest.mark.parametrize(("content", "said"), [
+    (b"\0\0\0\x18ftypheic", "is in the HEIC or AVIF format, which is not read; save it as JPEG"),
+    (b"a text", "is not an image (neither JPEG, PNG nor another known format): save it as JPEG first "
+     "(HEIC is not read)"),
+])  # fmt: skip
+def test_the_advice_for_a_phones_picture_is_given_once(content, said, tmp_path):
+    (tmp_path / "phone.HEIC").write_bytes(content)
+    assert read([tmp_path / "phone.HEIC"]).photos[0].remark == said
+
+
 def test_photos_without_any_face_have_an_empty_table_and_a_remark(tmp_path):
     reading = read([np.full((80, 90, 3), 99, np.uint8), np.zeros((8, 90, 3), np.uint8)])
     assert reading.prediction is None and len(reading.table()) == 0

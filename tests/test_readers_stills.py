@@ -182,6 +182,21 @@ def test_votes_become_distributions_over_the_expressions(tmp_path):
     assert shares.loc["ferplus/b.png"].isna().all() and shares.loc["ferplus/c.png", "contempt"] == 1
 
 
+def test_soft_labels_of_ferplus_are_shares_of_those_who_named_an_expression_if_most_of_all_did(tmp_path):
+    ferplus(tmp_path, "Training,a.png,1,6,1,0,0,0,0,0,2,0", "Training,,10,0,0,0,0,0,0,0,0,0",
+            "Training,b.png,0,0,0,0,0,0,0,5,4,1", "Training,c.png,0,0,0,0,0,0,3,3,4,0",
+            "Training,d.png,0,0,0,0,0,0,0,0,0,10", "Training,e.png,0,0,0,0,0,0,0,0,0,0",
+            "Training,f.png,0,0,0,1,0,0,0,0,0,0", "Training,g.png,0,0,0,0,0,0,0,5,5,0")  # fmt: skip
+    shares = skipping(read_ferplus, tmp_path, "ferplus")[0].labels.expression_shares
+    assert shares.dtype == np.float32 and shares.shape == (7, 8)
+    assert shares[0].tolist() == [0.125, 0.75, 0.125, 0, 0, 0, 0, 0]
+    assert shares[2].tolist() == [0, 0, 0, 0, 0, 0, 0.5, 0.5], "six of ten"
+    assert shares[5].tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
+    assert shares.any(1).tolist() == [True, False, True, False, False, True, False], "five of ten are not most"
+    distributions = ferplus_distributions(tmp_path).to_numpy(np.float32)
+    np.testing.assert_array_equal(shares[[0, 2, 5]], distributions[[0, 2, 5]])
+
+
 def test_fer_quotes_forty_characters_of_what_is_wrong_and_counts_have_nine_digits(tmp_path):
     long = "x" * 50
     fer(tmp_path, (long, 1, "Training"), (3, 1, long))

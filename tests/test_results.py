@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from affect_core import evidence_tables
+from affect_core.errors import AffectError
 from affect_core.experiments import COMPARISONS, Cell, cells
 from affect_core.workbook import project_root
 
@@ -30,6 +31,33 @@ def test_the_stored_tables_are_those_of_the_stored_cells():
             if len(there):
                 row = settings.loc[(comparison.question, name)]
                 assert row["seeds"] == len(there) and row["score"] == pytest.approx(there.mean(), abs=3e-3)
+
+
+def test_the_figure_of_a_claim_shows_paired_differences_in_order():
+    folder = project_root() / "results"
+    settings, differences = (pd.read_csv(folder / f"{name}.csv") for name in ("settings", "differences"))
+    figure = evidence_tables.evidence_figure(settings, "4 mask ratio", differences=differences)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        "0.5 against 0", "0.5 against 0.25", "0.5 against 0.75 (published)", "0.5 against 0.9",
+    ]  # fmt: skip
+    stored = differences[differences["claim"] == "4 mask ratio"].iloc[0]
+    assert any(f"{abs(stored.difference):.3f}" in text.get_text() for text in figure.axes[1].texts)
+    merged = evidence_tables.evidence_figure(settings, "1 MAE prior", differences=differences)
+    assert len(merged.axes) == 8, "the shares of the labels are rows of one panel"
+    assert [text.get_text()[:4] for text in merged.axes[0].get_yticklabels()] == ["1 %:", "10 %", "100 "]
+    alone = evidence_tables.evidence_figure(settings, "3 masked views")
+    weights = next(axes for axes in alone.axes if "heavy" in axes.get_title(loc="left"))
+    assert [text.get_text().split()[0] for text in weights.get_yticklabels()] == ["0", "1", "10", "30", "100"]
+
+
+def test_the_stored_answers_are_shares_of_every_seed():
+    shares = evidence_tables.stored_answers(project_root() / "results", (0, 100))
+    assert list(shares) == ["JS weight 0", "JS weight 100"] and shares["JS weight 100"].shape == (5, 6)
+    for part in shares.values():
+        assert part.sum(axis=1) == pytest.approx(1)
+    assert shares["JS weight 100"].mean(axis=0)[4] > 0.7 > shares["JS weight 0"].mean(axis=0)[4], "collapse on one word"
+    with pytest.raises(AffectError, match="no cell"):
+        evidence_tables.stored_answers(project_root() / "results", (7,))
 
 
 def test_every_claim_has_five_seeds_for_its_main_comparison_and_names_are_unique():

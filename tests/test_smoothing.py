@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from affect_core.errors import AffectError
 from affect_core.labels import AffectPrediction
 from affect_core.metrics import ccc
-from affect_core.smoothing import frame_numbers, smooth_prediction
+from affect_core.smoothing import frame_numbers, reach, smooth_prediction
 
 
 def of(values) -> AffectPrediction:
@@ -33,6 +33,13 @@ def slow(values, videos, frames, width, largest_gap):
                             for j in range(len(values))])  # fmt: skip
         result[i] = weights @ values / weights.sum()
     return result
+
+
+@pytest.mark.parametrize("width", [0.1, 0.3, 1, 2, 2.4, 7, 7.4, 8, 100])
+def test_nothing_is_carried_further_than_the_reach(width):
+    for distance in (reach(width), reach(width) + 1):
+        ends = smoothed([[1.0, 0], [0, 0]], ["a", "a"], [5, 5 + distance], width=width)[:, 0]
+        assert (ends.tolist() == [1, 0]) == (distance > reach(width))
 
 
 @settings(max_examples=40, deadline=None)

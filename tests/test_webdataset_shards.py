@@ -154,6 +154,13 @@ def test_what_cannot_be_written_is_said(tmp_path):
     assert not list(tmp_path.glob("*.tar"))
 
 
+def test_soft_labels_are_not_dropped_in_silence(corpus, tmp_path):
+    soft = replace(corpus, labels=replace(corpus.labels, expression_shares=np.zeros((len(corpus), 8), np.float32)))
+    with pytest.raises(AffectError, match="corpus abaw4 has soft labels, which shards do not keep; pack_corpus does"):
+        write_shards(soft, tmp_path)
+    assert not list(tmp_path.glob("*.tar"))
+
+
 # -- what is wrong -----------------------------------------------------------------------------------------------------
 BAD = {
     "f1": ({"image": b"not an image"}, "0001.png: image is not an image"),

@@ -25,6 +25,10 @@ def combine_corpora(corpora: Sequence[Corpus], vocabulary: tuple[str, ...]) -> C
     "<corpus>/<group>", so that groups of two corpora are never one. Images are read from the stores of the corpora:
     nothing is copied.
 
+    Soft labels are mapped by name too: those of a face become the shares of the raters whose choice `vocabulary` has,
+    missing unless more than half of the raters are left (counted in `notes`). Faces of a corpus without soft labels
+    have one-hot ones if another corpus has some.
+
     Raises AffectError without corpora, if two have the same name, or if their images have different sizes.
     """
     names = [corpus.name for corpus in corpora]
@@ -64,7 +68,23 @@ def _mapped(corpus: Corpus, vocabulary: tuple[str, ...], notes: list[str]) -> Af
     expression = place[labels.expression]
     valid = labels.expression_valid & (expression >= 0)
     mapped = np.where(valid, expression, 0)
-    return replace(labels, expression=mapped, expression_valid=valid, vocabulary=tuple(vocabulary))
+    shares = labels.expression_shares
+    if shares is not None:
+        shares = _mapped_shares(shares, place, len(vocabulary))
+        if lost := int((labels.expression_shares.any(1) & ~shares.any(1)).sum()):
+            notes.append(f"{corpus.name}: {lost} images, half or more of whose votes have no place: no soft label")
+    return replace(labels, expression=mapped, expression_valid=valid, vocabulary=tuple(vocabulary),
+                   expression_shares=shares)  # fmt: skip
+
+
+def _mapped_shares(shares: np.ndarray, place: np.ndarray, width: int) -> np.ndarray:
+    """Shares (N, len(place)) -> (N, width) float32: column k moves to place[k], or is left out where that is -1."""
+    kept = place >= 0
+    mapped = np.zeros((len(shares), width))
+    mapped[:, place[kept]] = shares[:, kept]
+    total = mapped.sum(axis=1, keepdims=True)
+    most = total.round(6) > 0.5  # rounded: in float32 three sixths may be a little more than a half
+    return np.divide(mapped, total, out=np.zeros_like(mapped), where=most).astype(np.float32)
 
 
 def _table(corpus: Corpus) -> pd.DataFrame:

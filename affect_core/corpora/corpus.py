@@ -104,6 +104,7 @@ def open_corpus(
     on_bad_rows: OnBadRows = "refuse",
     progress: Progress | None = None,
     workers: int = 2,
+    soft_labels: bool = False,
 ) -> Corpus:
     """Read the labels of `root/<name>`, check them, and decode its images to `size` x `size` pixels.
 
@@ -112,6 +113,9 @@ def open_corpus(
     all, "skip" leaves the rows out and names them in `Corpus.problems`. A missing file or folder is never skipped.
 
     store_dir holds the decoded images (see `open_image_store`); a second call opens them without decoding.
+
+    soft_labels keeps `labels.expression_shares`, from which every loss of expressions then learns; scores stay those of
+    the one expression. Raises AffectError if the corpus has none.
     """
     log = ProblemLog(on_bad_rows)
     root = Path(root)
@@ -121,6 +125,8 @@ def open_corpus(
     if not (root / name).is_dir():
         raise AffectError(f"{root / name} not found; see data/README.md, section Corpora")
     listing = READERS.get(name, read_table)(root, name, log)
+    if soft_labels and listing.labels.expression_shares is None:
+        raise AffectError(f"corpus {name} has no soft labels: no shares of votes; of the published corpora ferplus has")
     good = listing.keep.copy()
 
     def on_bad_image(row: int, reason: str) -> None:
@@ -146,9 +152,13 @@ def open_corpus(
         raise AffectError(f"{root / name} has no usable {' and no '.join(sorted(empty))} image{found}")
     table = pd.DataFrame({column: getattr(listing, column)[rows] for column in ("image", "split", "group")})
     labels, images = listing.labels[rows], images.view(rows)
+    if not soft_labels:
+        labels = replace(labels, expression_shares=None)
     fingerprint = table_fingerprint(name, table, labels, images)
     files = None if listing.pixels is not None else root
     notes = listing.notes + tuple(f"{count} images were converted: {how}" for how, count in images.repairs.items())
+    if soft_labels:
+        notes += (f"{int(labels.expression_shares.any(1).sum())} images have soft labels, the shares of votes",)
     return Corpus(name, table, labels, images, tuple(log.problems), notes, fingerprint, files)
 
 
@@ -195,6 +205,8 @@ def corpus_fingerprint(
             digest.update((b"\0" if number else b"") + block[:-1].replace(b"\n", b"\0"))
     for item in fields(labels):
         value = getattr(labels, item.name)
+        if value is None:  # soft labels that are not there: the fingerprint of hard ones stays what it was
+            continue
         digest.update(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else repr(value).encode())
     return digest.hexdigest()
 

@@ -10,6 +10,7 @@ its image names fall behind the rows (the last is fer0035801.png), so that the o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,8 @@ def read_ferplus(root: Path, name: str, log: ProblemLog) -> Listing:
     """Rows of fer2013new.csv that name an image; the expression is the one with more than half of all ten votes.
 
     Where no column has more than half, or where unknown or NF (no face) has it, the expression is missing (counted in
-    `notes`); where the file names no image the row is left out (counted too). `ferplus_votes` gives the votes.
+    `notes`); where the file names no image the row is left out (counted too). `ferplus_votes` gives the votes. Soft
+    labels are the shares of `ferplus_distributions`, missing unless more than half of all ten named an expression.
     """
     images = next((folder / FER2013 for folder in (root / name, root / "fer2013") if (folder / FER2013).is_file()),
                   root / name / FER2013)  # fmt: skip
@@ -67,6 +69,7 @@ def read_ferplus(root: Path, name: str, log: ProblemLog) -> Listing:
     labels = AffectLabels.missing(len(names), FERPLUS_EXPRESSIONS)
     labels.expression_valid[:] = majority & (winner < len(FERPLUS_EXPRESSIONS))
     labels.expression[:] = np.where(labels.expression_valid, winner, 0)
+    labels = replace(labels, expression_shares=_shares(votes))
     named = np.array([bool(image) for image in names])
     notes = [f"{int((~named).sum())} rows name no image (no face) and are left out"] if not named.all() else []
     unsure = named & ~labels.expression_valid
@@ -145,6 +148,14 @@ def _read_votes(path: Path, log: ProblemLog):
         votes.append([0] * len(VOTES) if reason else [int(count) for count in counts])
         reasons.append(reason)
     return names, usages, np.array(lines, np.int64), np.array(votes, np.int64).reshape(-1, len(VOTES)), reasons
+
+
+def _shares(votes: np.ndarray) -> np.ndarray:
+    """Votes (N, 10) -> soft labels (N, 8) float32: the shares of those who named an expression, if most of all did."""
+    named = votes[:, : len(FERPLUS_EXPRESSIONS)]
+    count = named.sum(axis=1, keepdims=True)
+    known = 2 * count > votes.sum(axis=1, keepdims=True)
+    return (known * named / np.maximum(count, 1)).astype(np.float32)
 
 
 def _is_count(text: str) -> bool:

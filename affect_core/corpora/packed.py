@@ -3,7 +3,7 @@
     corpus.json                name, vocabulary, size, fingerprint, shards; written last
     source.txt                 fingerprint of the corpus that is being packed; written first
     split.npy                  (N,) int8, index into the splits that corpus.json names
-    expression.npy, ...        the arrays of AffectLabels
+    expression.npy, ...        the arrays of AffectLabels; expression_shares.npy only if there are soft labels
     images.txt, groups.txt     a line for each row (UTF-8), and a .ends.npy beside each
     pixels-00000.npy           uint8 (n, size, size, 3), as many files as there are shards; they may be links to other
                                disks. A corpus of .tar shards may have offsets.npy and lengths.npy instead, see
@@ -37,7 +37,8 @@ CHUNK = 4096
 """Images that are copied at a time."""
 
 FORMAT = 2
-LABEL_ARRAYS = tuple(item.name for item in fields(AffectLabels) if item.name != "vocabulary")
+SOFT = "expression_shares"
+LABEL_ARRAYS = tuple(item.name for item in fields(AffectLabels) if item.name not in ("vocabulary", SOFT))
 
 
 class PackedCorpus(Corpus):
@@ -125,12 +126,13 @@ def pack_corpus(
             bar.update(end - start)
     splits = list(corpus.splits)
     codes = pd.Categorical(corpus.table["split"], categories=splits).codes.astype(np.int8)
-    for name, array in {"split": codes, **{name: getattr(corpus.labels, name) for name in LABEL_ARRAYS}}.items():
+    soft = (SOFT,) if corpus.labels.expression_shares is not None else ()
+    for name, array in {"split": codes, **{name: getattr(corpus.labels, name) for name in LABEL_ARRAYS + soft}}.items():
         with atomic_path(folder / f"{name}.npy") as temporary, open(temporary, "wb") as file:
             np.save(file, array)
     write_record(folder, {
         "name": corpus.name, "vocabulary": corpus.labels.vocabulary, "size": corpus.images.size, "splits": splits,
-        "shards": names, "starts": starts, "notes": corpus.notes,
+        "shards": names, "starts": starts, "notes": corpus.notes, "soft_labels": bool(soft),
         "fingerprint": corpus.fingerprint, "content": _content(corpus),
     }, corpus.problems)  # fmt: skip
     return folder
@@ -168,8 +170,9 @@ def open_packed(folder: Path) -> PackedCorpus:
 def corpus_of(folder: Path, record: dict, problems: tuple[Problem, ...]) -> PackedCorpus:
     """The corpus of the arrays in `folder` and of a record that may not be written yet. Raises as `open_packed`."""
     encoded = ("offsets", "lengths") if record.get("encoded") else ()
+    soft = (SOFT,) if record.get("soft_labels") else ()
     try:
-        stored = {name: _mapped(folder / f"{name}.npy") for name in ("split", *LABEL_ARRAYS, *encoded)}
+        stored = {name: _mapped(folder / f"{name}.npy") for name in ("split", *LABEL_ARRAYS, *soft, *encoded)}
         columns = {column: open_column(folder / f"{column}s.txt") for column in ("image", "group")}
     except (OSError, ValueError) as error:
         raise AffectError(f"{folder} is damaged ({error}); pack the corpus again") from error

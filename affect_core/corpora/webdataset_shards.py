@@ -67,8 +67,11 @@ def write_shards(
     Pixels of a corpus are stored as "jpg" (of `quality`; they are no longer exactly the same) or "png" (they are).
     Faces given one by one keep their bytes. Shards that are there are written again.
 
-    Raises AffectError if there are no faces, if a key has a dot, or if the disk is full.
+    Raises AffectError if there are no faces, if a key has a dot, if the disk is full, or for soft labels, which shards
+    do not keep.
     """
+    if isinstance(faces, Corpus) and faces.labels.expression_shares is not None:
+        raise AffectError(f"corpus {faces.name} has soft labels, which shards do not keep; pack_corpus does")
     if images_per_shard < 1 or image_format not in ("jpg", "png"):
         raise AffectError(f'images_per_shard and image_format are {images_per_shard} and {image_format!r}; '
                           'they must be at least 1, and "jpg" or "png"')  # fmt: skip

@@ -16,7 +16,6 @@ from affect_core.emma import EMMA
 from affect_core.errors import AffectError
 from affect_core.explorers.shell import Explorer, choice, png, require_eval, whole_slider
 from affect_core.figures.attention import attention_over_faces
-from affect_core.figures.style import subtitle_of
 from affect_core.labels import ACTION_UNIT_NAMES, ACTION_UNITS, EXPRESSIONS
 from affect_core.vit import ViTEncoder
 
@@ -29,7 +28,7 @@ LARGER_DPI = 140
 """The sheet of maps is small on paper; on the screen it is shown larger."""
 
 TARGETS = (*EXPRESSIONS, *(f"AU{unit}" for unit in ACTION_UNITS))
-"""What the occlusion map asks about: P(expression) or P(action unit)."""
+"""What the occlusion map asks about: an expression or an action unit."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class AttentionState:
     """face: row of the images; layer and head count from 1, head 0 is the mean over heads.
 
     rollout  attention followed through layers 1 to `layer`, heads averaged (`head` is then not used)
-    target   one of `TARGETS`: whose probability is watched while a place is covered
+    target   one of `TARGETS`: whose log-odds are watched while a place is covered
     """
 
     face: int = 0
@@ -76,11 +75,21 @@ def target_probability(emma: EMMA, images: Tensor, target: str) -> Tensor:
     return answer.action_unit_logits.sigmoid()[:, ACTION_UNITS.index(int(target[2:]))]
 
 
+def target_log_odds(emma: EMMA, images: Tensor, target: str) -> Tensor:
+    """log P / (1 - P) (N,) of one of `TARGETS`: of an action unit its logit."""
+    if target in EXPRESSIONS:
+        return explain.expression_log_odds(emma(images).expression_logits, EXPRESSIONS.index(target))
+    return explain.action_unit_score(emma, int(target[2:]))(images)
+
+
 def occlusion_map(emma: EMMA, image: Tensor, target: str) -> tuple[Tensor, float]:
-    """Drop of P(target) where a quarter-wide square covers the face (H, W), and P(target) of the whole face."""
+    """Drop of the log-odds of `target` where a quarter-wide square covers the face (H, W), and P(target) of the whole.
+
+    Log-odds, because a probability near 0 or 1 hardly moves, whatever is covered.
+    """
     size = image.shape[-1]
     drops = explain.occlusion_sensitivity(
-        lambda faces: target_probability(emma, faces, target), image, window=size // 4, stride=size // 8
+        lambda faces: target_log_odds(emma, faces, target), image, window=size // 4, stride=size // 8
     )
     with torch.no_grad():
         return drops[0], float(target_probability(emma, image, target)[0])
@@ -95,7 +104,7 @@ def attention_figure(
     attention: Tensor | None = None,
     occlusion: tuple[Tensor, float] | None = None,
 ) -> Figure:
-    """The face, one attention map, and the occlusion map in its two signs, with `CAVEAT` above.
+    """The face, one attention map, and the occlusion map in its two signs on one range, with `CAVEAT` below.
 
     emma       in eval mode;  images (N, 3, H, W), normalised, on the model's device
     attention  (depth, heads, T, T) of this face, occlusion as `occlusion_map` gives it, if they are known already
@@ -116,8 +125,9 @@ def attention_figure(
     most, least = float(drops.max().clamp_min(0)), float((-drops).max().clamp_min(0))
     return attention_over_faces(
         denormalize(image).cpu().permute(0, 2, 3, 1), stack.cpu(),
-        [name, f"speaks for it:\n−{most:.3f} at most", f"against it:\n+{least:.3f} at most"],
-        title=f"EMMA says P({words(state.target)}) = {probability:.2f}", source=subtitle_of(source, CAVEAT),
+        [name, f"speaks for it:\nlog-odds −{most:.2f}", f"against it:\nlog-odds +{least:.2f}"],
+        together=(1, 2), cell=1.35,
+        title=f"EMMA says P({words(state.target)}) = {probability:.2f}", source=source, note=CAVEAT,
     )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def caption(task: str, row: int, prediction: AffectPrediction, labels: AffectLab
     if task == "valence_arousal":
         truth = as_array(labels.valence_arousal)[row]
         said = as_array(prediction.valence_arousal)[row].clip(*VALENCE_RANGE)
-        return f"{truth[0]:+.1f}, {truth[1]:+.1f}\nsaid {said[0]:+.1f}, {said[1]:+.1f}"
+        return "{:+.1f}, {:+.1f}\nsaid {:+.1f}, {:+.1f}".format(*(np.round([*truth, *said], 1) + 0.0))  # no "-0.0"
     said, truth = as_array(prediction.action_unit_logits)[row] > 0, as_array(labels.action_units)[row] > 0
     wrong = np.flatnonzero((said != truth) & as_array(labels.action_units_valid)[row].astype(bool))
     listed = " ".join(str(ACTION_UNITS[unit]) for unit in wrong[:4])

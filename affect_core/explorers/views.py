@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -68,11 +69,13 @@ def divergence_curve(state: ViewsState, cotex: CoTEX, images: Tensor) -> list[fl
 
 @figure_function
 def views_figure(
-    state: ViewsState, cotex: CoTEX, images: Tensor, *, source: str = "", curve: list[float] | None = None
-) -> Figure:
-    """What each view sees and says, and the JS divergence over mask ratios with this one marked.
+    state: ViewsState, cotex: CoTEX, images: Tensor, *, labels: Sequence[str] | None = None, source: str = "",
+    curve: list[float] | None = None,
+) -> Figure:  # fmt: skip
+    """The whole face with its label, what each view sees and says, and the JS divergence over mask ratios.
 
     images  (N, 3, H, W), normalised, on the model's device
+    labels  the N annotated expressions, if they are known
     curve   `divergence_curve(...)` if it is known already
     Raises AffectError as `answers` does.
 
@@ -83,12 +86,17 @@ def views_figure(
     curve = divergence_curve(state, cotex, images) if curve is None else curve
     views, vocabulary = len(masks), cotex.config.vocabulary
     figure, _ = titled_figure(
-        4.4 + 2.1 * views, 3.6, f"{masks.mean():.0%} hidden: the views are {divergence:.3f} nats apart",
-        subtitle_of(source, f"JS divergence, at most log {views} = {math.log(views):.3f} nats"), layout=None,
+        6.4 + 2.1 * views, 3.6, f"{masks.mean():.0%} hidden: the views are {divergence:.3f} nats apart",
+        subtitle_of("n = 1 face", source, f"JS divergence, at most log {views} = {math.log(views):.3f} nats"),
+        layout=None,
     )  # fmt: skip
     picture = denormalize(images[state.image : state.image + 1])[0].permute(1, 2, 0).cpu().numpy()
+    whole = panel(figure, 0.1, 1.5, 1.85, 1.85)
+    whole.imshow(picture)
+    whole.set_axis_off()
+    whole.set_title("whole face" if labels is None else f"annotated: {labels[state.image]}")
     for view in range(views):
-        left = 0.85 + 2.1 * view
+        left = 2.85 + 2.1 * view
         seen = panel(figure, left, 1.5, 1.85, 1.85)
         seen.imshow(hide(picture[None], masks[view : view + 1])[0])
         seen.set_axis_off()
@@ -97,7 +105,7 @@ def views_figure(
         _bars(says, probabilities[view], vocabulary, named=view == 0)
         best = int(probabilities[view].argmax())
         says.set_title(f"{vocabulary[best]} {probabilities[view, best]:.0%}")
-    axes = panel(figure, 1.3 + 2.1 * views, 0.45, 2.95, 2.9)
+    axes = panel(figure, 3.3 + 2.1 * views, 0.45, 2.95, 2.9)
     axes.axhline(math.log(views), color=MUTED, linewidth=1, linestyle=(0, (4, 2)))
     axes.plot(RATIOS, curve, color=OURS)
     axes.plot(state.mask_ratio, divergence, "o", markersize=8, color=OURS, markeredgecolor="white", zorder=5)
@@ -119,7 +127,7 @@ def _bars(axes: Axes, probabilities: np.ndarray, vocabulary: tuple[str, ...], *,
     grid_lines(axes, "x")
 
 
-def two_views(cotex: CoTEX, images: Tensor, *, source: str = "") -> Explorer:
+def two_views(cotex: CoTEX, images: Tensor, *, labels: Sequence[str] | None = None, source: str = "") -> Explorer:
     """`views_figure` with a control for every field of `ViewsState`; the arguments are those of the figure."""
     start = ViewsState()
     controls = {
@@ -131,6 +139,6 @@ def two_views(cotex: CoTEX, images: Tensor, *, source: str = "") -> Explorer:
 
     def draw(**values) -> Figure:
         state = ViewsState(**values)
-        return views_figure(state, cotex, images, source=source, curve=curve_of(state.image, state.seed))
+        return views_figure(state, cotex, images, labels=labels, source=source, curve=curve_of(state.image, state.seed))
 
     return Explorer(controls, draw)

@@ -39,7 +39,8 @@ def confusion_matrix(
 
     counts      (C, C) faces, counts[i, j] annotated i and predicted j
     vocabulary  C names, in the order of `counts`
-    A class that nobody was annotated with keeps an empty row. The subtitle gives accuracy and mean recall.
+    A cell without a face is blank; so is the row of a class that nobody was annotated with. The subtitle gives accuracy
+    and mean recall.
 
     >>> confusion_matrix(np.eye(8, dtype=int) * 20, EXPRESSIONS, source="synthetic corpus, validation")
     <Figure size ...>
@@ -61,12 +62,12 @@ def confusion_matrix(
     axes = figure.subplots()
     image = axes.imshow(share, cmap=SEQUENTIAL, vmin=0, vmax=100)
     for (row, column), value in np.ndenumerate(share):
-        if np.isfinite(value):
+        if counts[row, column] > 0:
             colour = "white" if value > 55 else INK
             axes.text(
                 column,
                 row - 0.08,
-                f"{value:.0f}",
+                f"{value:.0f}" if value >= 0.5 else "<1",
                 ha="center",
                 va="center",
                 fontsize=9,
@@ -87,7 +88,7 @@ def confusion_matrix(
     axes.set_yticks(
         range(len(vocabulary)), [f"{name}  ({int(n):,})" for name, n in zip(vocabulary, total[:, 0], strict=True)]
     )
-    axes.set(xlabel="predicted", ylabel="annotated (faces)")
+    axes.set(xlabel="predicted", ylabel=f"annotated ({unit})")
     axes.tick_params(length=0)
     for tick, name in zip(axes.get_yticklabels(), vocabulary, strict=True):
         tick.set_color(INK)
@@ -203,14 +204,14 @@ def threshold_curves(
     """
     thresholds, f1 = as_array(thresholds), as_array(f1)
     figure, _ = titled_figure(
-        9.0,
+        9.6,
         4.6,
         title,
         subtitle_of(
             count(n, unit) if n is not None else "",
             source,
             "coloured: fitted on, grey: held out" if validation_f1 is not None else "",
-            "vertical line: threshold in use" if chosen is not None else "",
+            "vertical line and number: threshold in use" if chosen is not None else "",
         ),
     )
     panels = figure.subplots(3, 4, sharex=True, sharey=True)
@@ -221,8 +222,8 @@ def threshold_curves(
         if chosen is not None:
             at = float(as_array(chosen)[index])
             axes.axvline(at, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-            axes.text(0.97, 0.92, f"{at:.2f}", transform=axes.transAxes, ha="right", va="top", fontsize=8)
-        axes.set_title(action_unit_label(au), fontsize=8.5, fontweight="normal")
+        words = f": {at:.2f}" if chosen is not None else ""  # in the title, where no curve runs
+        axes.set_title(action_unit_label(au) + words, fontsize=8, fontweight="normal")
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
         grid_lines(axes, "y")
     figure.supxlabel("threshold on the probability", fontsize=9)

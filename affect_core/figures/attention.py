@@ -17,13 +17,29 @@ from scipy.ndimage import zoom
 from affect_core.figures.mosaic import Mosaic
 from affect_core.figures.style import DIVERGING, HEAT, as_array, as_images, count, figure_function, subtitle_of
 
+COARSE = 8
+"""Cells a side below which a map is not interpolated: 4 x 4 cells smoothed would show what nobody measured."""
+
 
 def overlay(image: np.ndarray, heat: np.ndarray, *, strength: float = 0.75) -> np.ndarray:
-    """A greyed face (H, W, 3) under a map (g, g) in [0, 1]: the hotter, the more opaque. Float (H, W, 3)."""
-    smooth = _stretch(np.clip(heat, 0, 1), image.shape[:2])[..., None]
+    """A greyed face (H, W, 3) under a map (g, g) in [0, 1]: the hotter, the more opaque. Float (H, W, 3).
+
+    A map of fewer than `COARSE` cells a side is drawn as the cells it is made of, finer ones are interpolated.
+    """
+    smooth = _stretch(np.clip(heat, 0, 1), image.shape[:2])[..., None]  # (H, W, 1)
     grey = image.mean(axis=-1, keepdims=True) * np.ones(3)
     opacity = strength * smooth**1.2
     return np.clip((1 - opacity) * (0.35 * image + 0.65 * grey) + opacity * HEAT(smooth[..., 0])[..., :3], 0, 1)
+
+
+def common_range(maps: np.ndarray, together: Sequence[int]) -> np.ndarray:
+    """`unit_range` of maps (N, M, g, g), except that the columns `together` of a face share one range, from 0 on."""
+    ranged, chosen = unit_range(maps), list(together)
+    if chosen:
+        shared = maps[:, chosen]
+        top = shared.max((1, 2, 3), keepdims=True)
+        ranged[:, chosen] = np.where(top > 0, shared / np.maximum(top, 1e-12), 0.0)
+    return ranged
 
 
 def unit_range(maps: np.ndarray) -> np.ndarray:
@@ -39,6 +55,10 @@ def attention_over_faces(
     columns: Sequence[str],
     *,
     rows: Sequence[str] | None = None,
+    together: Sequence[int] = (),
+    cell: float = 1.1,
+    unit: str = "faces",
+    note: str = "",
     source: str = "",
     title: str = "Where the answer gathers from",
 ) -> Figure:
@@ -46,26 +66,30 @@ def attention_over_faces(
 
     images   (N, H, W, 3)
     maps     (N, M, g, g) non-negative relevance per patch; each map is stretched to its own range
-    columns  M names;  rows N names, or None
+    columns  M names;  rows N names (e.g. "annotated fear,\nsaid anger"), or None
+    together columns, from 0, of one quantity: they share one range, so that a map of next to nothing stays dark
+    note     a sentence under the sheet
 
     >>> attention_over_faces(images, maps, ["layer 1", "layer 6", "rollout"], source="synthetic corpus")
     <Figure size ...>
     """
     images, maps = as_images(images), as_array(maps)
+    ranges = "each map on its own range" + (", those of one quantity on one" if together else "")
     sheet = Mosaic(
         len(images),
         1 + maps.shape[1],
         title=title,
-        cell=1.1,
+        cell=cell,
         head=0.3,
         breaks=[1],
         left=0.95 if rows else 0.0,
-        subtitle=subtitle_of(count(len(images)), source, "each map on its own range; bright: most"),
+        subtitle=subtitle_of(count(len(images), unit), source, f"bright: most; {ranges}"),
+        note=note,
     )
     sheet.column_head(0, "face")
     for column, name in enumerate(columns):
         sheet.column_head(1 + column, name)
-    for row, (image, heats) in enumerate(zip(images, unit_range(maps), strict=True)):
+    for row, (image, heats) in enumerate(zip(images, common_range(maps, together), strict=True)):
         sheet.show(row, 0, image)
         if rows is not None:
             sheet.row_head(row, str(rows[row]))
@@ -118,7 +142,8 @@ def _signed_overlay(image: np.ndarray, signed: np.ndarray) -> np.ndarray:
 
 def _stretch(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     factors = (shape[0] / values.shape[0], shape[1] / values.shape[1])
-    return np.clip(zoom(values, factors, order=1, grid_mode=True, mode="nearest"), -1, 1)
+    order = 0 if min(values.shape) < COARSE else 1
+    return np.clip(zoom(values, factors, order=order, grid_mode=True, mode="nearest"), -1, 1)
 
 
 @figure_function
@@ -130,39 +155,48 @@ def occlusion_over_faces(
     captions: Sequence[str] | None = None,
     source: str = "",
     columns: int = 4,
+    unit: str = "faces",
     title: str = "What the answer depends on",
 ) -> Figure:
     """Pairs of face and map: how much the score falls when a square around that place is covered.
 
     images      (N, H, W, 3)
     drops       (N, h, w) maps of `explain.occlusion_sensitivity`, of any size; orange: the place supports the
-                answer, blue: it speaks against. One symmetric colour range for all faces.
-    score_name  what falls, with unit, e.g. "P(happiness)" or "arousal"
+                answer, blue: it speaks against. One symmetric range for all faces, that of a middling face; the largest
+                change of each stands under its map, so a pale map can be told from a strong one beyond the range.
+    score_name  what falls, with unit, e.g. "logit of AU12" or "arousal". A probability near 0 or 1 is saturated and
+                shows nothing: watch its logit
 
     >>> occlusion_over_faces(images, drops, score_name="P(happiness)", captions=["0.93", "0.71"], source="synthetic")
     <Figure size ...>
     """
     images, drops = as_images(images), as_array(drops)
     columns = min(columns, len(images))
-    limit = float(np.quantile(np.abs(drops), 0.995)) or 1.0
+    most = drops.reshape(len(drops), -1)[np.arange(len(drops)), np.abs(drops).reshape(len(drops), -1).argmax(1)]
+    limit = float(np.median(np.abs(most))) or float(np.abs(most).max()) or 1.0
+    places = ".1f" if limit >= 1 else ".2g"
     sheet = Mosaic(
         -(-len(images) // columns),
         2 * columns,
         title=title,
         cell=1.05,
         right=1.0,
-        caption=0.2 if captions else 0.0,
+        caption=0.2,
         breaks=range(2, 2 * columns, 2),
-        subtitle=subtitle_of(count(len(images)), source, f"drop of {score_name} when the place is covered"),
+        subtitle=subtitle_of(
+            count(len(images), unit), source, f"drop of {score_name} when the place is covered; number: the largest"
+        ),
     )
     for index, (image, drop) in enumerate(zip(images, drops, strict=True)):
         row, column = divmod(index, columns)
         sheet.show(row, 2 * column, image)
         sheet.show(row, 2 * column + 1, _signed_overlay(image, drop / limit))
+        sheet.caption(row, 2 * column + 1, f"{most[index]:+{places}}".replace("-", "−"))
         if captions is not None:
             sheet.caption(row, 2 * column, str(captions[index]))
     width, height = sheet.figure.get_size_inches()
     bar = sheet.figure.add_axes((1 - 0.86 / width, 0.3 / height, 0.12 / width, min(0.8, 1.05 / height)))
-    sheet.figure.colorbar(ScalarMappable(Normalize(-limit, limit), DIVERGING), cax=bar).outline.set_visible(False)
+    scale = ScalarMappable(Normalize(-limit, limit), DIVERGING)
+    sheet.figure.colorbar(scale, cax=bar, extend="both").outline.set_visible(False)
     bar.tick_params(labelsize=7)
     return sheet.figure

@@ -29,8 +29,11 @@ QUADRANTS = {(1, 1): "excited", (-1, 1): "distressed", (-1, -1): "depressed", (1
 HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
 
-def draw_circumplex(axes: Axes, *, quadrants: bool = True) -> None:
-    """Prepare `axes` for (valence, arousal) points: -1..1, equal aspect, unit circle, cross, quadrant names."""
+def draw_circumplex(axes: Axes, *, quadrants: bool = True, keep_free: Sequence = ()) -> None:
+    """Prepare `axes` for (valence, arousal) points: -1..1, equal aspect, unit circle, cross, quadrant names.
+
+    keep_free: (valence, arousal) points; a name that would stand under one of them steps towards the middle.
+    """
     axes.set(
         xlim=(-1.04, 1.04),
         ylim=(-1.04, 1.04),
@@ -45,9 +48,10 @@ def draw_circumplex(axes: Axes, *, quadrants: bool = True) -> None:
     axes.add_patch(plt.Circle((0, 0), 1, fill=False, color="#c3c9d0", linewidth=1, zorder=0.6))
     if quadrants:
         for (right, up), word in QUADRANTS.items():
+            covered = any(x * right > 0.35 and y * up > 0.82 for x, y in keep_free)
             axes.text(
                 1.0 * right,
-                1.0 * up,
+                (0.8 if covered else 1.0) * up,
                 word,
                 ha="right" if right > 0 else "left",
                 va="top" if up > 0 else "bottom",

@@ -16,6 +16,7 @@ from affect_core.figures.style import (
     OURS,
     PUBLISHED,
     TASK_COLOURS,
+    counts_of,
     figure_function,
     grid_lines,
     quantity_name,
@@ -39,66 +40,58 @@ def score_bars(
     scores     name -> {"valence_arousal_ccc", "expression_f1", "action_unit_f1"} as `metrics.mtl_score` returns them
                (other keys are ignored), or {"p_mtl"} where only the sum is known; optional "low" and "high": limits
                of the sum's interval. A negative CCC is drawn to the left of zero.
-    published  which names are other people's results on the real corpus: hatched and set apart below a rule
+    published  which names are other people's results on the real corpus: words under the figure, never bars beside ours
     n, source  of the results that are not published
 
     >>> score_bars({"EMMA": mtl_score(prediction, labels) | {"low": 1.2, "high": 1.4},
-    ...             "best constant": best_constant_prediction(labels), "HSE-NN": {"valence_arousal_ccc": .447,
-    ...             "expression_f1": .335, "action_unit_f1": .494}}, published=["HSE-NN"], source="synthetic corpus")
+    ...             "best constant": best_constant_prediction(labels)}, n=900, source="synthetic corpus")
     <Figure size ...>
     """
-    names = [name for name in scores if name not in published] + [name for name in scores if name in published]
-    apart = len(names) - len([name for name in names if name in published])
+    names = [name for name in scores if name not in published]
+    elsewhere = [f"{name} {_total(scores[name]):.2f}" for name in scores if name in published]
     figure, _ = titled_figure(
         8.0,
         0.42 * len(names) + 1.15,
         title,
         subtitle_of(
-            f"n = {n:,} {unit}" if n is not None else "",
+            counts_of(n, unit),
             source,
-            "line: 95 % interval of the sum" if any("low" in parts for parts in scores.values()) else "",
-            "hatched: published, real s-Aff-Wild2, not comparable" if published else "",
+            "line: 95 % interval of the sum" if any("low" in scores[name] for name in names) else "",
         ),
+        note=f"Published, on the real s-Aff-Wild2, not comparable: {', '.join(elsewhere)}." if elsewhere else "",
     )
     axes = figure.subplots()
-    reach = [
-        value for parts in scores.values() for value in (_total(parts), parts.get("high", 0.0)) if np.isfinite(value)
-    ]
-    negative = [parts.get("valence_arousal_ccc", 0.0) for parts in scores.values()]
+    ours = [scores[name] for name in names]
+    reach = [value for parts in ours for value in (_total(parts), parts.get("high", 0.0)) if np.isfinite(value)]
+    negative = [parts.get("valence_arousal_ccc", 0.0) for parts in ours]
     axes.set_xlim(1.15 * np.nanmin([0.0, *negative]), 1.1 * max(reach, default=1.0))
-    places = [row + (0.35 if name in published and apart else 0.0) for row, name in enumerate(names)]
-    for place, name in zip(places, names, strict=True):
-        _score_bar(axes, place, scores[name], published=name in published)
-    if 0 < apart < len(names):
-        axes.axhline(apart - 0.33, color="#c3c9d0", linewidth=0.8)
+    for place, parts in enumerate(ours):
+        _score_bar(axes, place, parts)
     axes.axvline(0, color="#aab2bb", linewidth=0.8)
-    axes.set_yticks(places, names)
-    axes.set_xlabel("P_MTL")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("P_MTL, at most 3")
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     grid_lines(axes, "x")
     keys = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in TASK_COLOURS.values()]
-    figure.legend(keys, [quantity_name(task) for task in TASK_COLOURS], loc="outside lower center", ncols=3)
+    axes.legend(keys, [quantity_name(task) for task in TASK_COLOURS], loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return figure
 
 
-def _score_bar(axes: Axes, place: float, parts: Mapping, *, published: bool) -> None:
+def _score_bar(axes: Axes, place: float, parts: Mapping) -> None:
     """One stacked bar with the numbers of its parts, the sum's interval and the sum."""
-    look = {"height": 0.62, "edgecolor": "white", "linewidth": 0.8, "hatch": "////" if published else None}
+    look = {"height": 0.62, "edgecolor": "white", "linewidth": 0.8}
     room = axes.get_xlim()[1]
     known = {task: float(parts[task]) for task in TASK_COLOURS if np.isfinite(parts.get(task, np.nan))}
     end = 0.0
     for task, width in known.items():
         start = end if width >= 0 else 0.0
-        axes.barh(place, width, left=start, color=TASK_COLOURS[task], alpha=0.5 if published else 1.0, **look)
+        axes.barh(place, width, left=start, color=TASK_COLOURS[task], **look)
         end = max(end, start + width)
         if width > 0.055 * room:
-            plate = {"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.8} if published else None
-            colour = INK if published or task == "expression_f1" else "white"
-            axes.text(
-                start + width / 2, place, f"{width:.2f}", ha="center", va="center", fontsize=8, color=colour, bbox=plate
-            )
+            colour = INK if task == "expression_f1" else "white"
+            axes.text(start + width / 2, place, f"{width:.2f}", ha="center", va="center", fontsize=8, color=colour)
     total = _total(parts)
     if not known and np.isfinite(total):
         axes.barh(place, total, color="#cfd4da", **look)
@@ -121,6 +114,7 @@ def ablation_plot(
     *,
     differences: pd.DataFrame | None = None,
     score_name: str = "score",
+    signed: bool = False,
     note: str = "",
     source: str = "",
     title: str = "What each idea is worth",
@@ -133,6 +127,7 @@ def ablation_plot(
     differences  drawn beside the scores: columns idea, setting (the one compared), difference (first minus this one),
                 low, high, significant, same_sign (in words, e.g. "4 of 5"); or None
     score_name  what the score is where there is no column `metric`, e.g. "P_MTL";  note  stands under the figure
+    signed      the scores are changes: every number has its sign, and a line marks zero
     An optional boolean column `is_reference` marks what the others are compared with: printed bold, drawn blue.
     With several seeds the line is the range of the seeds; with one, or without the column, it is low..high (e.g. a
     bootstrap over videos).
@@ -174,12 +169,16 @@ def ablation_plot(
         for row, setting in enumerate(settings[idea]):
             chosen = table[(table["idea"] == idea) & (table["setting"] == setting)]
             is_reference = bool(chosen["is_reference"].iloc[0]) if "is_reference" in table else False
-            _ablation_row(axes, row, chosen, OURS if is_reference or "is_reference" not in table else MUTED, bounds)
+            _ablation_row(
+                axes, row, chosen, OURS if is_reference or "is_reference" not in table else MUTED, bounds, signed
+            )
             bold.append(is_reference)
         axes.set_yticks(range(len(settings[idea])), [str(setting) for setting in settings[idea]])
         for tick, is_reference in zip(axes.get_yticklabels(), bold, strict=True):
             tick.set_fontweight("bold" if is_reference else "normal")
         axes.set_title(str(idea))
+        if signed:
+            axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
         axes.set_xlim(_reach(table[[metric[other] == metric[idea] for other in table["idea"]]], bounds))
         axes.set_ylim(len(settings[idea]) - 0.45, -0.55)
         axes.tick_params(axis="y", length=0)
@@ -232,7 +231,7 @@ def _reach(table: pd.DataFrame, bounds: bool) -> tuple[float, float]:
     return values.min() - margin, values.max() + 2.2 * margin
 
 
-def _ablation_row(axes, row: int, chosen: pd.DataFrame, colour: str, bounds: bool) -> None:
+def _ablation_row(axes, row: int, chosen: pd.DataFrame, colour: str, bounds: bool, signed: bool) -> None:
     scores = chosen["score"].to_numpy(float)
     mean = scores.mean()
     low, high = scores.min(), scores.max()
@@ -242,7 +241,7 @@ def _ablation_row(axes, row: int, chosen: pd.DataFrame, colour: str, bounds: boo
     axes.scatter(scores, np.full(len(scores), row), s=16, color=colour, alpha=0.6, linewidths=0, zorder=3)
     axes.scatter(mean, row, s=70, marker="|", color=colour, linewidths=2.4, zorder=4)
     axes.annotate(
-        f"{mean:.3f}",
+        f"{mean:+.3f}".replace("-", "−") if signed else f"{mean:.3f}",
         (max(high, mean), row),
         xytext=(7, 0),
         textcoords="offset points",

@@ -28,10 +28,11 @@ from affect_core.labels import ACTION_UNITS, AffectLabels
 def label_counts(
     splits: Mapping[str, AffectLabels], *, source: str = "", unit: str = "faces", title: str = "What is annotated"
 ) -> Figure:
-    """Three panels: share of each expression, rate of each action unit, share of annotated faces per task.
+    """Up to three panels: share of each expression, rate of each action unit, share of annotated faces per task.
 
     splits  name -> labels (numpy), e.g. {"training": ..., "validation": ...}; the first is drawn solid, others lighter.
-            Shares are of the annotated faces; the counts of the first split stand beside the bars.
+            Shares are of the annotated faces; the counts of all splits stand beside the bars, in order. What no split
+            has annotated has no panel.
 
     >>> label_counts({"training": corpus.split("training").labels, "validation": corpus.split("validation").labels})
     <Figure size ...>
@@ -39,56 +40,45 @@ def label_counts(
     names, labels = list(splits), [part.numpy() for part in splits.values()]
     sizes = ", ".join(f"{name} {len(part):,}" for name, part in zip(names, labels, strict=True))
     strength = "; ".join(f"{name}: {word}" for name, word in zip(names, ("solid", "light", "lighter"), strict=False))
+    expressions = any(part.expression_valid.any() for part in labels)
+    units = any(part.action_units_valid.any() for part in labels)
+    widths = [*([1.0] if expressions else []), *([1.25] if units else []), 0.75]
+    numbers = f"numbers: {unit} of {' / '.join(names)}" if len(names) > 1 else f"numbers: {unit}"
     figure, _ = titled_figure(
-        10.2, 3.5, title, subtitle_of(f"n = {sizes} {unit}", source, strength if len(names) > 1 else "")
-    )
-    panels = figure.subplots(1, 3, width_ratios=(1, 1.25, 0.62))
-    vocabulary = labels[0].vocabulary
-    expression = [np.bincount(part.expression[part.expression_valid], minlength=len(vocabulary)) for part in labels]
-    _grouped(
-        panels[0],
-        expression,
-        [max(part.expression_valid.sum(), 1) for part in labels],
-        list(vocabulary),
-        [expression_colour(name) for name in vocabulary],
-    )
-    panels[0].set_title("expressions")
-    panels[0].set_xlabel("% of faces with an expression")
-    positive = [((part.action_units > 0.5) & part.action_units_valid).sum(axis=0) for part in labels]
-    _grouped(
-        panels[1],
-        positive,
-        [np.maximum(part.action_units_valid.sum(axis=0), 1) for part in labels],
-        [action_unit_label(au) for au in ACTION_UNITS],
-        list(ACTION_UNIT_COLOURS.values()),
-    )
-    panels[1].set_title("action units that are active")
-    panels[1].set_xlabel("% of faces with that unit annotated")
-    known = [
-        np.array(
-            [
-                part.valence_arousal_valid.all(axis=1).sum(),
-                part.expression_valid.sum(),
-                part.action_units_valid.any(axis=1).sum(),
-            ]
+        3.4 * sum(widths) + 0.2, 3.5, title,
+        subtitle_of(f"n = {sizes} {unit}", source, strength if len(names) > 1 else "", numbers),
+    )  # fmt: skip
+    panels = list(figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0])
+    if expressions:
+        axes, vocabulary = panels.pop(0), labels[0].vocabulary
+        found = [np.bincount(part.expression[part.expression_valid], minlength=len(vocabulary)) for part in labels]
+        known = [max(part.expression_valid.sum(), 1) for part in labels]
+        _grouped(axes, found, known, list(vocabulary), [expression_colour(name) for name in vocabulary])
+        axes.set_title("expressions")
+        axes.set_xlabel(f"% of {unit} with an expression")
+    if units:
+        axes = panels.pop(0)
+        positive = [((part.action_units > 0.5) & part.action_units_valid).sum(axis=0) for part in labels]
+        known = [np.maximum(part.action_units_valid.sum(axis=0), 1) for part in labels]
+        _grouped(
+            axes, positive, known, [action_unit_label(au) for au in ACTION_UNITS], list(ACTION_UNIT_COLOURS.values())
         )
+        axes.set_title("action units that are active")
+        axes.set_xlabel(f"% of {unit} with that unit annotated")
+    annotated = [
+        np.array([part.valence_arousal_valid.all(axis=1).sum(), part.expression_valid.sum(),
+                  part.action_units_valid.any(axis=1).sum()])
         for part in labels
-    ]
-    _grouped(
-        panels[2],
-        known,
-        [max(len(part), 1) for part in labels],
-        ["valence,\narousal", "expression", "action\nunits"],
-        [MUTED] * 3,
-        room=1.45,
-    )
-    panels[2].set_title("annotated at all")
-    panels[2].set_xlabel("% of faces")
+    ]  # fmt: skip
+    words = ["valence,\narousal", "expression", "action\nunits"]
+    _grouped(panels[0], annotated, [max(len(part), 1) for part in labels], words, [MUTED] * 3)
+    panels[0].set_title("annotated at all")
+    panels[0].set_xlabel(f"% of {unit}")
     return figure
 
 
-def _grouped(axes, counts, totals, rows, colours, room=1.2) -> None:
-    """Horizontal bars in per cent, one thin bar a split; the first split's counts as text."""
+def _grouped(axes, counts, totals, rows, colours) -> None:
+    """Horizontal bars in per cent, one thin bar a split; the counts of all splits as text."""
     thickness = 0.78 / len(counts)
     place = np.arange(len(rows))
     longest = max(float(np.max(100 * part / total, initial=0)) for part, total in zip(counts, totals, strict=True))
@@ -99,11 +89,10 @@ def _grouped(axes, counts, totals, rows, colours, room=1.2) -> None:
         )
     ends = np.max([100 * part / total for part, total in zip(counts, totals, strict=True)], axis=0)
     for row, end in enumerate(ends):
-        axes.annotate(
-            f"{int(counts[0][row]):,}", (end, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=7.5
-        )
+        words = " / ".join(f"{int(part[row]):,}" for part in counts)
+        axes.annotate(words, (end, row), (4, 0), textcoords="offset points", va="center", fontsize=7.5)
     axes.set_yticks(place, rows)
-    axes.set_xlim(0, max(longest * room, 1.0))
+    axes.set_xlim(0, max(longest * (1.2 + 0.22 * (len(counts) - 1)), 1.0))
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     grid_lines(axes, "x")
@@ -116,7 +105,8 @@ def action_unit_cooccurrence(
     """How often the column's unit is active among faces on which the row's unit is: P(column | row), in per cent.
 
     action_units  (N, 12) 1 active, 0 inactive, columns ACTION_UNITS;  valid (N, 12) bool or None
-    The separate column on the right is the base rate P(row's unit). Rows seen active on no face are blank.
+    The separate row at the bottom is the base rate P(column's unit), which each column is to be compared with. Where
+    two units never come together, and in rows seen active on no face, cells are blank.
 
     >>> action_unit_cooccurrence(labels.action_units, labels.action_units_valid, source="synthetic corpus")
     <Figure size ...>
@@ -130,30 +120,24 @@ def action_unit_cooccurrence(
     base = 100 * on.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     figure, _ = titled_figure(
         7.4,
-        4.9,
+        5.1,
         title,
-        subtitle_of(count(valid.any(axis=1).sum(), unit), source, "per cent of faces with the row's unit"),
+        subtitle_of(count(valid.any(axis=1).sum(), unit), source, f"per cent of {unit} with the row's unit"),
     )
-    matrix, side = figure.subplots(1, 2, width_ratios=(12, 1.15))
-    for axes, values in ((matrix, share), (side, base[:, None])):
+    matrix, below = figure.subplots(2, 1, height_ratios=(12, 1.0))
+    for axes, values in ((matrix, share), (below, base[None, :])):
         axes.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=100, aspect="auto")
         for (row, column), value in np.ndenumerate(values):
-            if np.isfinite(value):
-                axes.text(
-                    column,
-                    row,
-                    f"{value:.0f}",
-                    ha="center",
-                    va="center",
-                    fontsize=7.5,
-                    color="white" if value > 55 else INK,
-                )
+            if np.isfinite(value) and (value > 0 or axes is below):
+                words = f"{value:.0f}" if value >= 0.5 or value == 0 else "<1"
+                colour = "white" if value > 55 else INK
+                axes.text(column, row, words, ha="center", va="center", fontsize=7.5, color=colour)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-    short = [action_unit_label(au, name=False) for au in ACTION_UNITS]
-    matrix.set_xticks(range(12), short, fontsize=7.5)
+        axes.set_xticks(range(12), [action_unit_label(au, name=False) for au in ACTION_UNITS], fontsize=7.5)
     matrix.set_yticks(range(12), [action_unit_label(au) for au in ACTION_UNITS])
-    matrix.set(xlabel="this unit is active too", ylabel="given that this unit is active")
-    side.set_xticks([0], ["base\nrate"], fontsize=7.5)
-    side.set_yticks([])
+    matrix.set_ylabel("given that this unit is active")
+    matrix.tick_params(axis="x", labelbottom=False, labeltop=True)
+    below.set_yticks([0], ["whatever else is active"], fontweight="bold")
+    below.set_xlabel("this unit is active too; to compare: the same column's number in the bottom row")
     return figure

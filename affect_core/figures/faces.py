@@ -1,8 +1,9 @@
-"""Faces on a sheet: samples, masked views, reconstructions."""
+"""Faces on a sheet: samples, grids, masked views."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,14 +50,18 @@ def face_sheet(
     titles: Sequence[str] | None = None,
     columns: int = 8,
     *,
+    annotated: Sequence[str] | None = None,
     title: str = "Faces",
     source: str = "",
     cell: float = 1.0,
+    unit: str = "faces",
 ) -> Figure:
     """A sheet of faces, `columns` a row.
 
     images  (N, H, W, 3) uint8 or float in [0, 1] (also (N, 3, H, W); numpy or torch)
-    titles  N captions; one that starts with an expression's name gets that expression's colour as a rule
+    titles  N captions
+    annotated  the N annotated expressions: each face gets a rule in the colour of its annotation, whatever the caption
+            says first. None: captions that start with an expression's name are taken to start with the annotation
     source  where the faces come from, e.g. "synthetic corpus"
 
     >>> face_sheet(np.zeros((2, 64, 64, 3), np.uint8), ["neutral", "anger"], title="Two faces", source="synthetic")
@@ -65,11 +70,13 @@ def face_sheet(
     images = as_images(images)
     columns = max(1, min(columns, len(images)))
     lines = 0 if titles is None else max((str(text).count("\n") + 1 for text in titles), default=0)
+    rules = [_expression_of(name) for name in (annotated if annotated is not None else titles or ())]
+    said = annotated is not None or (lines > 1 and any(rules))  # a caption that says more than the annotation
     sheet = Mosaic(
         math.ceil(len(images) / columns),
         columns,
         title=title,
-        subtitle=subtitle_of(count(len(images)), source),
+        subtitle=subtitle_of(count(len(images), unit), source, "coloured rule: annotated" if said else ""),
         cell=cell,
         caption=0.07 + 0.124 * lines if lines else 0.0,
     )
@@ -77,10 +84,14 @@ def face_sheet(
         row, column = divmod(index, columns)
         sheet.show(row, column, image)
         if titles is not None:
-            words = str(titles[index]).replace(",", " ").split()
-            swatch = EXPRESSION_COLOURS.get(words[0].lower()) if words else None
-            sheet.caption(row, column, str(titles[index]), swatch=swatch)
+            sheet.caption(row, column, str(titles[index]), swatch=EXPRESSION_COLOURS.get(rules[index]))
     return sheet.figure
+
+
+def _expression_of(words: str) -> str:
+    """The expression that `words` start with, or ''."""
+    first = (str(words).replace(",", " ").split() or [""])[0].lower()
+    return first if first in EXPRESSION_COLOURS else ""
 
 
 @figure_function
@@ -90,100 +101,71 @@ def face_grid(
     columns: Sequence[str] | None = None,
     *,
     captions=None,
+    parts: Sequence[str] | None = None,
     title: str = "Faces",
     source: str = "",
     cell: float = 1.0,
     left: float = 0.95,
+    unit: str = "faces",
 ) -> Figure:
     """Faces in a table: what a row has in common stands left of it, what a column has in common above it.
 
     images    (R, C, H, W, 3) uint8 or float in [0, 1]
     rows      R heads or None, in a margin of `left` inches;  columns  C heads or None (an expression gets its colour)
-    captions  (R, C) words below each face, or None
+    captions  (R, C) words below each face, or None; what is wider than its cell is broken, at spaces and behind "+"
+    parts     C words "whole", "upper" or "lower": only that part of the column's faces is shown, enlarged; or None
 
     >>> face_grid(faces, ["Ann", "Ben"], ["neutral", "anger"], title="Two people", source="synthetic faces")
     <Figure size ...>
     """
     images = np.asarray(images)
     height, width = images.shape[:2]
+    words = None if captions is None else [[_broken(str(one), round(15 * cell)) for one in row] for row in captions]
+    lines = 0 if words is None else max(one.count("\n") + 1 for row in words for one in row)
     sheet = Mosaic(
         height,
         width,
         title=title,
-        subtitle=subtitle_of(count(height * width), source),
+        subtitle=subtitle_of(count(height * width, unit), source),
         cell=cell,
-        caption=0.19 if captions is not None else 0.0,
+        caption=0.066 + 0.124 * lines if lines else 0.0,
         head=0.26 if columns is not None else 0.0,
         left=left if rows is not None else 0.0,
     )
-    for column, words in enumerate(columns or ()):
-        sheet.column_head(column, words, bold=words in EXPRESSION_COLOURS, colour=EXPRESSION_COLOURS.get(words, INK))
+    for column, head in enumerate(columns or ()):
+        sheet.column_head(column, head, bold=head in EXPRESSION_COLOURS, colour=EXPRESSION_COLOURS.get(head, INK))
     for row, pictures in enumerate(images):
         if rows is not None:
             sheet.row_head(row, rows[row])
         for column, picture in enumerate(as_images(pictures)):
-            sheet.show(row, column, picture)
-            if captions is not None:
-                sheet.caption(row, column, captions[row][column])
+            sheet.show(row, column, part_of(picture, parts[column] if parts is not None else "whole"))
+            if words is not None:
+                sheet.caption(row, column, words[row][column])
     return sheet.figure
 
 
-@figure_function
-def reconstruction_sheet(
-    images, reconstructions, masks, *, source: str = "", title: str = "What the masked auto-encoder fills in"
-) -> Figure:
-    """One row a face: the input, then for each mask ratio what is seen, what the decoder paints, and the two pasted.
-
-    images           (N, H, W, 3)
-    reconstructions  (R, N, H, W, 3) the decoder's full picture (norm_pix undone), float in [0, 1]
-    masks            (R, N, L) 1 = hidden
-    The head of each group gives the ratio and the mean squared error over hidden pixels (pixel values in [0, 1]),
-    beside that of painting every hidden pixel with the face's visible mean colour.
-
-    >>> reconstruction_sheet(images, np.stack([painted50, painted75]), np.stack([mask50, mask75]), source="synthetic")
-    <Figure size ...>
-    """
-    images = as_images(images)
-    masks = as_array(masks)
-    ratios = len(masks)
-    sheet = Mosaic(
-        len(images),
-        1 + 3 * ratios,
-        title=title,
-        cell=0.92,
-        head=0.62,
-        breaks=[1 + 3 * r for r in range(ratios)],
-        subtitle=subtitle_of(
-            count(len(images)), source, "MSE over hidden pixels, in brackets: painting the visible mean colour"
-        ),
-    )
-    sheet.column_head(0, "input")
-    for row, image in enumerate(images):
-        sheet.show(row, 0, image)
-    for group in range(ratios):
-        painted = as_images(reconstructions[group])
-        hidden = pixel_mask(masks[group], *images.shape[1:3])
-        seen, pasted = hide(images, masks[group]), np.where(hidden[..., None], painted, images)
-        first = 1 + 3 * group
-        for offset, (name, pictures) in enumerate((("seen", seen), ("painted", painted), ("pasted", pasted))):
-            sheet.column_head(first + offset, name)
-            for row, picture in enumerate(pictures):
-                sheet.show(row, first + offset, picture)
-        error, flat = _hidden_error(images, painted, hidden)
-        sheet.column_head(first, f"{masks[group].mean():.0%} hidden", span=3, height=0.39, bold=True, size=9)
-        sheet.column_head(first, f"MSE {error:.4f} ({flat:.4f})", span=3, height=0.215, size=8)
-    return sheet.figure
+PARTS = {"whole": (0.0, 0.0, 1.0), "upper": (0.1, 0.2, 0.6), "lower": (0.4, 0.2, 0.6)}
+"""Top, left and side of the square that shows a part of a face cropped from forehead to chin, in picture sides."""
 
 
-def _hidden_error(images: np.ndarray, painted: np.ndarray, hidden: np.ndarray) -> tuple[float, float]:
-    """Mean squared error over hidden pixels of `painted`, and of each face's visible mean colour."""
-    if not hidden.any():
-        return 0.0, 0.0
-    weight = ~hidden[..., None]
-    mean = (images * weight).sum((1, 2), keepdims=True) / np.maximum(weight.sum((1, 2), keepdims=True), 1)
-    return tuple(
-        float(((images - guess) ** 2)[hidden].mean()) for guess in (painted, np.broadcast_to(mean, images.shape))
-    )
+def part_of(picture: np.ndarray, part: str) -> np.ndarray:
+    """The square of `picture` (H, W, 3) that `PARTS` names."""
+    top, left, side = (round(share * picture.shape[0]) for share in PARTS[part])
+    return picture[top : top + side, left : left + side]
+
+
+def _broken(words: str, width: int) -> str:
+    """`words` in lines of at most `width` letters where spaces or plus signs allow it; line breaks of its own stay."""
+    lines = []
+    for line in words.split("\n"):
+        start = ""
+        for piece in re.findall(r"[^ +]*[ +]?", line):
+            if start and len((start + piece).rstrip()) > width:
+                lines.append(start.rstrip())
+                start = ""
+            start += piece
+        lines.append(start.rstrip())
+    return "\n".join(lines)
 
 
 @figure_function

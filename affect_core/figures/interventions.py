@@ -19,7 +19,7 @@ from affect_core.figures.style import (
     MUTED,
     OURS,
     as_array,
-    count,
+    counts_of,
     expression_colour,
     figure_function,
     grid_lines,
@@ -33,10 +33,12 @@ def masking_curve(
     mask_ratios,
     scores: Mapping[str, np.ndarray],
     *,
+    intervals: Mapping[str, np.ndarray] | None = None,
     trained_at: float | None = None,
     constant: float | None = None,
     score_name: str = "macro F1",
     n: int | None = None,
+    unit: str = "faces",
     source: str = "",
     title: str = "How much of a face must be seen",
 ) -> Figure:
@@ -44,12 +46,14 @@ def masking_curve(
 
     mask_ratios  (R,) shares of hidden patches, in [0, 1)
     scores       name -> (R,), e.g. {"both views": ..., "view 1": ...}; the first is drawn bold
+    intervals    name -> (R, 2) 95 % limits, a band (of `interventions.masking_effects`: over faces and masks); or None
     trained_at   the mask ratio of training, a vertical line;  constant  the best constant answer, a horizontal one
 
     >>> masking_curve([0, 0.5, 0.9], {"both views": [0.5, 0.48, 0.3]}, trained_at=0.5, constant=0.05, n=900)
     <Figure size ...>
     """
-    figure, _ = titled_figure(5.6, 3.0, title, subtitle_of(count(n) if n is not None else "", source))
+    bands = "band: 95 % interval" if intervals else ""
+    figure, _ = titled_figure(6.4, 3.0, title, subtitle_of(counts_of(n, unit), source, bands))
     axes = figure.subplots()
     if constant is not None:
         axes.axhline(constant, color=BASELINE, linewidth=1.6, label="best constant answer")
@@ -57,6 +61,8 @@ def masking_curve(
         axes.axvline(trained_at, color=INK, linewidth=1, linestyle=(0, (3, 2)), label="hidden in training")
     for index, (name, values) in enumerate(scores.items()):
         look = {"color": OURS, "linewidth": 2.2} if index == 0 else {"color": MUTED, "linewidth": 1.1}
+        if intervals and name in intervals:
+            axes.fill_between(mask_ratios, *as_array(intervals[name]).T, color=look["color"], alpha=0.18, linewidth=0)
         axes.plot(mask_ratios, as_array(values), marker="osD^v"[index % 5], markersize=4, label=name, **look)
     axes.set(xlabel="patches hidden at test time", ylabel=score_name, xlim=(-0.02, 1.0), ylim=(0, None))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -71,6 +77,7 @@ def influence_bars(
     *,
     expected: Mapping[str, Mapping[str, int]] | None = None,
     n: int | None = None,
+    unit: str = "faces",
     source: str = "",
     title: str = "What each score adds to valence and arousal",
 ) -> Figure:
@@ -87,7 +94,7 @@ def influence_bars(
         0.165 * len(influence) + 0.8,
         title,
         subtitle_of(
-            count(n) if n is not None else "",
+            counts_of(n, unit),
             source,
             "change when a score rises by one standard deviation, the others held",
             "arrowhead: expected direction" if expected else "",
@@ -139,7 +146,7 @@ def circumplex_paths(
         6.4,
         5.0,
         title,
-        subtitle_of(count(n, unit) if n is not None else "", source, f"dashed: {reference_name}" if references else ""),
+        subtitle_of(counts_of(n, unit), source, f"dashed: {reference_name}" if references else ""),
     )
     axes = figure.subplots()
     draw_circumplex(axes)
@@ -168,6 +175,8 @@ def attention_distances(
     distances: Mapping[str, np.ndarray],
     *,
     uniform: float | None = None,
+    n: int | Mapping[str, int] | None = None,
+    unit: str = "faces",
     source: str = "",
     title: str = "How far each head looks",
 ) -> Figure:
@@ -175,13 +184,16 @@ def attention_distances(
 
     distances  name -> (depth, heads) in patches, of `explain.attention_distance`; one panel a name
     uniform    the distance if every patch looked at all patches alike, a horizontal line
+    n          over how many faces the distances are means, of all or by name
 
     >>> attention_distances({"EMMA": attention_distance(attention)}, uniform=3.6, source="synthetic corpus")
     <Figure size ...>
     """
     figure, _ = titled_figure(
-        3.1 * len(distances) + 0.6, 2.7, title, subtitle_of(source, "grey line: looking everywhere alike")
-    )
+        3.1 * len(distances) + 0.6, 2.7, title,
+        subtitle_of(counts_of(n, unit), source, "dot: a head, blue line: mean of a layer",
+                    "grey line: looking everywhere alike" if uniform is not None else ""),
+    )  # fmt: skip
     panels = figure.subplots(1, len(distances), squeeze=False, sharey=True)[0]
     for axes, (name, values) in zip(panels, distances.items(), strict=True):
         values = as_array(values)

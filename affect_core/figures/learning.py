@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from affect_core.figures.style import (
+    INK,
     MUTED,
     OURS,
     TRAINING_COLOUR,
     VALIDATION_COLOUR,
     count,
+    counts_of,
     figure_function,
     grid_lines,
     quantity_name,
@@ -60,17 +63,26 @@ def learning_curves(
     records: Sequence[Mapping],
     quantities: Sequence[str] | None = None,
     *,
+    kept: int | None = None,
+    n: int | Mapping[str, int] | None = None,
+    unit: str = "faces",
+    references: Mapping[str, float] | None = None,
+    reference_name: str = "knows nothing",
     best: str = "",
     units: Mapping | None = None,
     source: str = "",
     title: str = "Learning curves",
 ) -> Figure:
-    """One panel a quantity over epochs: training grey, validation blue, the best validation epoch ringed.
+    """One panel a quantity over epochs: training grey, validation blue, the epoch whose weights were kept dashed.
 
     records     log records, flat or nested; see `curves_of`
     quantities  names without split prefix, in order; None takes all (at most eight)
-    best        "low" or "high" for all quantities; "" guesses: losses, errors and divergences low, the rest high
-    units       quantity -> unit for the y axis, e.g. {"js": "nats"}
+    kept        the epoch, from 1, whose weights were kept (`record.best_epoch`): one dashed line through all panels,
+                with the value there below the axis. None: each panel's own best validation epoch is ringed
+    n           images learnt from and judged on, e.g. {"training": 5400, "validation": 600}, in `unit`
+    references  quantity -> a level to compare with, e.g. {"total": 1.0}; a dotted line named `reference_name`
+    best        for the rings: "low" or "high" for all; "" guesses: losses, errors and divergences low, the rest high
+    units       quantity -> what stands at the y axis, where `Y_LABELS` and the guess from its name do not do
     Raises ValueError if none of the quantities was logged.
 
     >>> learning_curves([{"epoch": 1, "train_loss": 2.0, "validation_loss": 2.1}, {"epoch": 2, "train_loss": 1.5}])
@@ -82,11 +94,18 @@ def learning_curves(
         raise ValueError(f"none of the asked quantities was logged; the log has {sorted(curves)}")
     columns = min(len(names), 4)
     rows = -(-len(names) // columns)
+    judged = any("validation" in curves[name] for name in names)
     figure, _ = titled_figure(
-        max(2.7 * columns, 5.4),
-        2.3 * rows,
+        max(2.9 * columns, 5.4),
+        2.35 * rows,
         title,
-        subtitle_of(count(len(records), "epochs"), source, "grey: training, blue: validation"),
+        subtitle_of(
+            counts_of(n, unit) or count(len(records), "epochs"),
+            source,
+            "grey: training, blue: validation",
+            f"dashed: epoch {kept}, whose weights were kept" if kept is not None else "",
+            "ring: best epoch of this panel" if kept is None and judged else "",
+        ),
     )
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat[len(names) :]:
@@ -96,16 +115,36 @@ def learning_curves(
             if split in curves[name]:
                 epochs, values = curves[name][split]
                 axes.plot(epochs, values, color=colour, marker="o" if len(epochs) < 3 else None, markersize=3.5)
-        if "validation" in curves[name]:
-            _mark_best(axes, *curves[name]["validation"], low=_low_is_good(name) if not best else best == "low")
+        if references and name in references:
+            axes.axhline(references[name], color=INK, linewidth=1.2, linestyle=":")
+            axes.annotate(reference_name, (0.55, references[name]), (0, -3), xycoords=axes.get_yaxis_transform(),
+                          textcoords="offset points", ha="center", va="top", fontsize=8)  # fmt: skip
         axes.set_title(quantity_name(name))
-        axes.set_xlabel("epoch")
-        axes.set_ylabel((units or {}).get(name, ""))
+        axes.set_ylabel((units or {}).get(name, _y_label(name)))
         axes.locator_params(axis="both", nbins=5)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.margins(y=0.12)
+        axes.margins(y=0.14)
+        axes.set_xlabel("epoch")
+        if kept is not None:
+            _mark_kept(axes, kept, curves[name])
+        elif "validation" in curves[name]:
+            _mark_best(axes, *curves[name]["validation"], low=_low_is_good(name) if not best else best == "low")
         grid_lines(axes, "y")
     return figure
+
+
+Y_LABELS = {"total": "loss", "p_mtl": "sum of three scores", "expression_accuracy": "share right",
+            "cross_entropy": "nats", "gradient_norm": "norm"}  # fmt: skip
+
+
+def _y_label(name: str) -> str:
+    """What stands at the y axis of a quantity: 'F1', 'CCC', 'MSE', 'loss'; nothing if its name says nothing."""
+    known = {"f1": "F1", "ccc": "CCC", "mse": "MSE", "loss": "loss", "accuracy": "share right"}
+    if name in Y_LABELS:
+        return Y_LABELS[name]
+    if name in ("valence_arousal", "expression", "action_units", "auxiliary"):
+        return "loss"
+    return known.get(name.rpartition("_")[2], "")
 
 
 def _low_is_good(name: str) -> bool:
@@ -115,7 +154,17 @@ def _low_is_good(name: str) -> bool:
     )
 
 
-def _mark_best(axes, epochs: np.ndarray, values: np.ndarray, *, low: bool) -> None:
+def _mark_kept(axes: Axes, kept: int, splits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """A dashed line at the kept epoch; the (validation) value there below the axis, where no curve runs through it."""
+    axes.axvline(kept, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+    epochs, values = splits.get("validation") or next(iter(splits.values()))
+    there = np.flatnonzero(epochs == kept)
+    if len(there):
+        axes.set_xlabel(f"epoch (at {kept}: {values[there[0]]:.3f})")
+
+
+def _mark_best(axes: Axes, epochs: np.ndarray, values: np.ndarray, *, low: bool) -> None:
+    """A ring at the best epoch; its value below the axis."""
     index = int(values.argmin() if low else values.argmax())
     axes.plot(
         epochs[index],
@@ -127,16 +176,7 @@ def _mark_best(axes, epochs: np.ndarray, values: np.ndarray, *, low: bool) -> No
         color=VALIDATION_COLOUR,
         linestyle="none",
     )
-    axes.annotate(
-        f"{values[index]:.3g}",
-        (epochs[index], values[index]),
-        textcoords="offset points",
-        fontsize=8,
-        xytext=(0, -7 if low else 7),
-        ha="center",
-        va="top" if low else "bottom",
-        color=VALIDATION_COLOUR,
-    )
+    axes.set_xlabel(f"epoch (best, {epochs[index]:g}: {values[index]:.3g})")
 
 
 @figure_function
@@ -146,7 +186,11 @@ def js_curve(
     *,
     views: int = 2,
     agreement: Mapping[str, Sequence[float]] | None = None,
+    intervals: Mapping[str, Sequence] | None = None,
+    agreement_intervals: Mapping[str, Sequence] | None = None,
     x_name: str = "epoch",
+    n: int | None = None,
+    unit: str = "faces",
     source: str = "",
     title: str = "Do the views agree?",
 ) -> Figure:
@@ -155,6 +199,8 @@ def js_curve(
     epochs      (E,), or whatever else `x_name` says, e.g. "certainty of each view"
     divergence  name -> (E,) nats, e.g. {"with JS loss": ..., "without": ...}
     agreement   name -> (E,) share of faces on which all views name the same expression, or None: a second panel
+    intervals   name -> (E, 2) 95 % limits of the divergence, agreement_intervals those of the agreement: bands; or None
+    n, unit     how many faces the curves are over
 
     >>> js_curve([1, 2, 3], {"JS weight 100": [0.3, 0.2, 0.1], "JS weight 0": [0.4, 0.35, 0.3]}, source="synthetic")
     <Figure size ...>
@@ -163,16 +209,24 @@ def js_curve(
         7.6 if agreement else 5.4,
         2.9,
         title,
-        subtitle_of(f"{views} views", source, f"divergence is at most log {views} = {np.log(views):.3f} nats"),
-    )
+        subtitle_of(
+            counts_of(n, unit), f"{views} views", source,
+            f"divergence is at most log {views} = {np.log(views):.3f} nats",
+            "band: 95 % interval" if intervals or agreement_intervals else "",
+        ),
+    )  # fmt: skip
     panels = figure.subplots(1, 2 if agreement else 1, squeeze=False)[0]
     colours = (OURS, "#c2410c", MUTED, "#2f8f9d", "#7a4fa3")
-    for axes, series, label, top in (
-        (panels[0], divergence, "JS divergence (nats)", np.log(views)),
-        (panels[-1], agreement, "faces with one answer (%)", 100.0),
+    for axes, series, bands, label, top in (
+        (panels[0], divergence, intervals, "JS divergence (nats)", np.log(views)),
+        (panels[-1], agreement, agreement_intervals, f"{unit} with one answer (%)", 100.0),
     ):
         for colour, (name, values) in zip(colours * 3, (series or {}).items(), strict=False):
-            values = np.asarray(values, float) * (100 if top == 100.0 else 1)
+            scale = 100 if top == 100.0 else 1
+            values = np.asarray(values, float) * scale
+            if bands and name in bands:
+                limits = scale * np.asarray(bands[name], float).T
+                axes.fill_between(epochs, *limits, color=colour, alpha=0.2, linewidth=0)
             axes.plot(
                 epochs, values, color=colour, label=name, marker="o" if len(values) < 12 else None, markersize=3.5
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ class Mosaic:
     caption     room below every picture, inches (for `caption`)
     head, left  room above the grid and left of it, inches (for `column_heads`, `row_heads`)
     breaks      columns before which a wider gap is left, to part groups
+    note        a sentence or two under the grid
     One matplotlib axes in units of cells holds it all: hundreds of pictures draw fast. `axes` is there for additions.
     """
 
@@ -33,6 +35,7 @@ class Mosaic:
         right: float = 0.0,
         breaks: Sequence[int] = (),
         least_width: float = 5.2,
+        note: str = "",
     ):
         gap, wide = 0.05, 0.16
         self.cell = cell
@@ -41,13 +44,17 @@ class Mosaic:
         self._pitch = 1.0 + (caption + gap) / cell
         grid_width = (self._x[-1] + 1.0) * cell
         width = max(grid_width + left + right + 0.2, least_width)
-        height = rows * self._pitch * cell + head + 0.06
+        lines = textwrap.wrap(printable(note), max(30, int(width * 16.5)), break_on_hyphens=False)
+        height = rows * self._pitch * cell + head + 0.06 + (0.1 + 0.155 * len(lines) if lines else 0.0)
         self.figure, below = titled_figure(width, height, title, subtitle, layout=None)
         self.axes = self.figure.add_axes((0.0, 0.0, 1.0, below))
         self.axes.set(
             xlim=((-left - 0.1) / cell, (width - left - 0.1) / cell), ylim=((height - head) / cell, -head / cell)
         )
         self.axes.set_axis_off()
+        if lines:
+            place = {"x": 0.1 / width, "y": 0.06 / self.figure.get_size_inches()[1]}
+            self.figure.text(**place, s="\n".join(lines), fontsize=8, color=MUTED, va="bottom", linespacing=1.25)
 
     def corner(self, row: int, column: int) -> tuple[float, float]:
         """Upper left corner (x, y) of a cell, in cells; y grows downwards."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -70,7 +70,7 @@ QUANTITY_NAMES = {
     "gradient_norm": "gradient norm",
     "mse": "MSE",
 }
-"""Logged and scored quantities in words; others appear with underscores as spaces."""
+"""Logged and scored quantities in words; another snake_case name appears with spaces."""
 VALENCE_COLOUR, AROUSAL_COLOUR = "#2f8f9d", "#b3477d"
 TRAINING_COLOUR, VALIDATION_COLOUR = "#9aa5b1", "#1769b5"
 
@@ -121,6 +121,7 @@ STYLE = {
     "grid.linewidth": 0.8,
     "lines.linewidth": 1.8,
     "legend.frameon": False,
+    "hatch.linewidth": 0.6,
     "legend.fontsize": 8,
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
@@ -211,13 +212,21 @@ def printable(text: str) -> str:
 
 
 def quantity_name(name: str) -> str:
-    """A logged quantity in words: "expression_f1" is "macro F1 of expressions"."""
-    return QUANTITY_NAMES.get(name, name.replace("_", " "))
+    """A logged quantity in words: "expression_f1" is "macro F1 of expressions"; what is in words already stays so."""
+    return QUANTITY_NAMES.get(name, name.replace("_", " ") if name.islower() and " " not in name else name)
 
 
 def count(n: int, unit: str = "faces") -> str:
-    """'n = 1,234 faces'."""
-    return f"n = {int(n):,} {unit}"
+    """'n = 1,234 faces', 'n = 1 face'."""
+    one = {"people": "person"}.get(unit, unit.removesuffix("s"))
+    return f"n = {int(n):,} {one if int(n) == 1 else unit}"
+
+
+def counts_of(n: int | Mapping[str, int] | None, unit: str = "faces") -> str:
+    """`count`, or of several parts 'n = training 600, validation 80 faces'; nothing for None."""
+    if isinstance(n, Mapping):
+        return f"n = {', '.join(f'{name} {int(part):,}' for name, part in n.items())} {unit}"
+    return "" if n is None else count(n, unit)
 
 
 def action_unit_label(unit: int, *, name: bool = True) -> str:

@@ -6,9 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from scipy.ndimage import gaussian_filter
 
-from affect_core.figures.circumplex import draw_circumplex
+from affect_core.figures.circumplex import HALO, draw_circumplex
 from affect_core.figures.style import (
     INK,
     MUTED,
@@ -113,14 +112,8 @@ def _ccc_text(prediction: np.ndarray, target: np.ndarray) -> str:
     return f"CCC {ccc(prediction, target):.2f}" if len(target) >= 2 else "CCC undefined"
 
 
-def _density(axes: Axes, points: np.ndarray, *, vmax: float | None = None):
-    """Smoothed share of points per cell on a 64 x 64 grid; returns the image and its grid."""
-    grid, _, _ = np.histogram2d(points[:, 0], points[:, 1], bins=64, range=[[-1, 1], [-1, 1]])
-    grid = gaussian_filter(grid.T, 1.6)
-    grid /= max(grid.max(), 1e-12) if vmax is None else vmax
-    return axes.imshow(
-        grid, origin="lower", extent=(-1, 1, -1, 1), cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="bilinear", zorder=0
-    )
+STEP = 0.1
+"""Side of a cell of the densities."""
 
 
 @figure_function
@@ -136,46 +129,86 @@ def valence_arousal_plane(
     """Three circumplexes: where annotations lie, where predictions lie, and how far one must move to get the other.
 
     prediction, target  (N, 2) columns valence, arousal; valid (N, 2) bool or None (rows valid in both are used)
-    The arrows go from the mean annotation to the mean prediction of each cell of a 8 x 8 grid that holds at least
-    three faces; arrows towards the centre are regression to the mean.
+    Densities are counts in cells of 0.1 x 0.1 on one logarithmic colour range; white: none. The arrows go from the mean
+    annotation to the mean prediction of each cell of a 8 x 8 grid that holds at least three faces, the number beside
+    the dot is how many; arrows towards the centre are regression to the mean.
 
     >>> valence_arousal_plane(prediction.valence_arousal, labels.valence_arousal, source="synthetic corpus")
     <Figure size ...>
     """
     prediction, target, valid = _paired(prediction, target, valid)
     rows = valid.all(axis=1)
-    prediction, target = prediction[rows], target[rows]
-    figure, _ = titled_figure(9.8, 3.45, title, subtitle_of(count(len(target), unit), source))
+    prediction, target = np.clip(prediction[rows], -1, 1), target[rows]
+    figure, _ = titled_figure(
+        12.0, 3.9, title,
+        subtitle_of(count(len(target), unit), source, f"cells of {STEP} x {STEP}", f"number at an arrow: {unit}"),
+    )  # fmt: skip
     panels = figure.subplots(1, 3)
-    for axes, points, name in zip(
-        panels, (target, np.clip(prediction, -1, 1)), ("annotated", "predicted"), strict=False
-    ):
+    counts = [np.histogram2d(*points.T, bins=round(2 / STEP), range=[[-1, 1], [-1, 1]])[0].T
+              for points in (target, prediction)]  # fmt: skip
+    norm = LogNorm(0.5, max(1.0, *(grid.max() for grid in counts)))
+    for axes, grid, name in zip(panels, counts, ("annotated", "predicted"), strict=False):
         draw_circumplex(axes)
-        _density(axes, points)
+        image = axes.imshow(np.where(grid > 0, grid, np.nan), origin="lower", extent=(-1, 1, -1, 1), cmap=SEQUENTIAL,
+                            norm=norm, zorder=0.4)  # fmt: skip
+        axes.set(xlim=(-1.04, 1.04), ylim=(-1.04, 1.04))
         axes.set_title(f"{name}: density")
-    axes = panels[2]
-    draw_circumplex(axes)
-    edges = np.linspace(-1, 1, 9)
-    cell = np.digitize(target, edges[1:-1]) @ np.array([8, 1])
+    count_bar(figure, image, panels[1], unit, shrink=0.85)
+    draw_circumplex(panels[2])
+    _arrows(panels[2], prediction, target)
+    panels[2].set_title("annotated (dot) to predicted (arrow)")
+    for axes in panels[1:]:
+        axes.set_ylabel("")
+    return figure
+
+
+def _arrows(axes: Axes, prediction: np.ndarray, target: np.ndarray) -> None:
+    """From the mean annotation to the mean prediction of each cell of a 8 x 8 grid with three faces or more."""
+    cell = np.digitize(target, np.linspace(-1, 1, 9)[1:-1]) @ np.array([8, 1])
+    look = {"arrowstyle": "->", "color": OURS, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 8}
     for index in np.unique(cell):
         inside = cell == index
         if inside.sum() >= 3:
-            start, end = target[inside].mean(axis=0), np.clip(prediction[inside].mean(axis=0), -1, 1)
-            axes.annotate(
-                "",
-                end,
-                start,
-                arrowprops={
-                    "arrowstyle": "->",
-                    "color": OURS,
-                    "linewidth": 1.1,
-                    "shrinkA": 0,
-                    "shrinkB": 0,
-                    "mutation_scale": 7,
-                },
-            )
-            axes.plot(*start, marker="o", markersize=2.4, color=INK)
-    axes.set_title("annotated (dot) to predicted (arrow)")
-    for axes in panels[1:]:
-        axes.set_ylabel("")
+            start, end = target[inside].mean(axis=0), prediction[inside].mean(axis=0)
+            axes.annotate("", end, start, arrowprops=look)
+            axes.plot(*start, marker="o", markersize=2.6, color=INK)
+            away = np.where(end > start, -1, 1)  # the number stands where the arrow does not go
+            axes.annotate(f"{inside.sum():,}", start, 3 * away, textcoords="offset points", fontsize=6.5, color=INK,
+                          ha="left" if away[0] > 0 else "right", va="bottom" if away[1] > 0 else "top",
+                          path_effects=HALO)  # fmt: skip
+
+
+@figure_function
+def concordance_examples(
+    n: int = 300, *, seed: int = 0, source: str = "arithmetic, no data", title: str = "What the CCC asks for"
+) -> Figure:
+    """Three predictors of one annotation: perfect (CCC 1), shifted (4/7), half as wide (4/5); all have correlation 1.
+
+    n  made-up faces, whose annotations have mean 0 and standard deviation s = 0.35. The shift is s * sqrt(3/2): with
+       equal spreads CCC = 2 s^2 / (2 s^2 + shift^2). Half as wide: 2 s (s/2) / (s^2 + s^2/4).
+
+    >>> concordance_examples()
+    <Figure size ...>
+    """
+    spread = 0.35
+    annotated = np.random.default_rng(seed).uniform(-1, 1, n)
+    annotated = spread * (annotated - annotated.mean()) / annotated.std()
+    answers = {
+        "perfect": annotated,
+        "shifted": annotated + spread * np.sqrt(1.5),
+        "half as wide": annotated / 2,
+    }
+    figure, _ = titled_figure(
+        8.6, 2.9, title, subtitle_of(count(n, "made-up faces"), source, "grey: agreement", "correlation 1 in all three")
+    )
+    for axes, (name, answer) in zip(figure.subplots(1, 3, sharey=True), answers.items(), strict=True):
+        axes.plot([-1, 1], [-1, 1], color="#c3c9d0", linewidth=3, zorder=1)
+        few = np.linspace(annotated.min(), annotated.max(), 40)
+        axes.plot(few, np.interp(few, np.sort(annotated), np.sort(answer)), "o", markersize=3, color=OURS, zorder=3)
+        axes.vlines(few[::3], few[::3], np.interp(few[::3], np.sort(annotated), np.sort(answer)), color=MUTED,
+                    linewidth=0.8, zorder=2)  # fmt: skip
+        axes.set(xlim=(-1.04, 1.04), ylim=(-1.04, 1.04), aspect="equal", xlabel="annotated valence",
+                 xticks=[-1, 0, 1], yticks=[-1, 0, 1])  # fmt: skip
+        axes.set_title(f"{name}: CCC {ccc(answer, annotated):.2f}")
+    figure.axes[0].set_ylabel("predicted valence")
     return figure

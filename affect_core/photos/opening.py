@@ -104,8 +104,8 @@ def _not_an_image(name: str) -> str:
 
 
 def _with_advice(name: str, remark: str) -> str:
-    heic = name.lower().endswith((".heic", ".heif"))
-    return remark + (": save it as JPEG first (HEIC is not read)" if heic else "")
+    silent = name.lower().endswith((".heic", ".heif")) and "save it as JPEG" not in remark
+    return remark + (": save it as JPEG first (HEIC is not read)" if silent else "")
 
 
 def _uploaded(upload: Mapping) -> Source:

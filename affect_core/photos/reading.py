@@ -45,7 +45,7 @@ class Photo:
 class PhotoReading:
     """Every photo, and for all N faces, photo by photo and from left to right:
 
-    crops       (N, 96, 96, 3) uint8, aligned
+    crops       (N, S, S, 3) uint8, aligned; S is 96 unless another size was asked for
     prediction  N rows, see `prediction.predict`; None if there is no face at all
     thresholds  (12,) probabilities above which an action unit counts as active
     """
@@ -84,14 +84,15 @@ class PhotoReading:
 
 def read_photos(
     photos: Any, *, cropped: bool = False, predict: Predict = predict, thresholds: Sequence[float] | None = None,
-    progress: Progress = no_progress,
+    size: int = STORED_SIZE, progress: Progress = no_progress,
 ) -> PhotoReading:
     """What the shipped models say about every face of some photos. Works offline; the photos leave nothing behind.
 
     photos      see `opening.list_sources`: path, folder, upload, array, or a sequence of these
     cropped     True: each photo is one face, already cropped from forehead to chin; nothing is detected
-    predict     (N, 96, 96, 3) uint8 -> AffectPrediction of N rows; by default `affect_core.predict`
+    predict     (N, size, size, 3) uint8 -> AffectPrediction of N rows; by default `affect_core.predict`
     thresholds  (12,) for the action units; by default those fitted with the shipped models
+    size        pixels of a face's crop, see `folder_prediction.stored_size`
 
     A file that cannot be used, and a photo without a face, stay in `photos` with a remark.
     """
@@ -99,17 +100,17 @@ def read_photos(
     read, crops = [], []
     with progress(len(sources), "photos") as bar:
         for source in sources:
-            photo, cut = _read(source.open(), cropped)
+            photo, cut = _read(source.open(), cropped, size)
             read.append(photo)
             crops.extend(cut)
             bar.update()
-    crops = np.stack(crops) if crops else np.empty((0, STORED_SIZE, STORED_SIZE, 3), np.uint8)
+    crops = np.stack(crops) if crops else np.empty((0, size, size, 3), np.uint8)
     if thresholds is None:
         thresholds = load_predictor().thresholds
     return PhotoReading(read, crops, predict(crops) if len(crops) else None, np.asarray(thresholds, float))
 
 
-def _read(opened: Opened, cropped: bool) -> tuple[Photo, list[np.ndarray]]:
+def _read(opened: Opened, cropped: bool, size: int) -> tuple[Photo, list[np.ndarray]]:
     """The photo, and an aligned crop of each of its faces."""
     if opened.pixels is None:
         return Photo(opened.name, remark=opened.remark), []
@@ -124,7 +125,9 @@ def _read(opened: Opened, cropped: bool) -> tuple[Photo, list[np.ndarray]]:
     small = sum(face.box[3] < SMALL_FACE for face in faces)
     if small:
         photo = replace(photo, remark=f"{small} of the faces less than {SMALL_FACE} px high: trust them less")
-    return photo, [as_pictures(opened.pixels)[0] if cropped else align(opened.pixels, face.points) for face in faces]
+    if cropped:
+        return photo, list(as_pictures(opened.pixels, size))
+    return photo, [align(opened.pixels, face.points, size) for face in faces]
 
 
 def _whole(pixels: np.ndarray) -> Face:
