@@ -163,7 +163,10 @@ COMPARISONS = (
         "expression_f1", ("two views, JS", _cotex(LONGER)),
         {"two views, no JS": _cotex(LONGER, js_weight=0.0), "one view": _cotex(LONGER, views=1),
          "one view, nothing hidden": _cotex(LONGER, views=1, mask_ratio=0.0),
-         "two views, JS, start from random": replace(_cotex(LONGER), start="random")},
+         "two views, JS, start from random": replace(_cotex(LONGER), start="random"),
+         "JS of weight 100 (published)": _cotex(LONGER, js_weight=100.0),
+         "ratio 0.75 (published)": _cotex(LONGER, mask_ratio=0.75),
+         "weight 100 and ratio 0.75 (published)": _cotex(LONGER, mask_ratio=0.75, js_weight=100.0)},
     ),
 )  # fmt: skip
 """The experiments, in order of training."""
