@@ -28,7 +28,10 @@ LEVEL = 0.05
 
 _CLAIMS = {"3 masked views": IDEAS[2], "4 mask ratio": IDEAS[2]}
 _QUESTIONS = {"How heavy should the divergence be?": IDEAS[3]}
-_ALTERNATIVES = {"two views, no JS": IDEAS[3], "two views, JS, start from random": IDEAS[0]}
+_ALTERNATIVES = {
+    "two views, no JS": IDEAS[3], "two views, JS, start from random": IDEAS[0],
+    "JS of weight 100 (published)": IDEAS[3],
+}  # fmt: skip
 """What is taken away from "two views, JS" says which idea the pair is about."""
 
 
@@ -58,7 +61,7 @@ def by_idea(settings: pd.DataFrame, differences: pd.DataFrame) -> tuple[pd.DataF
 
 
 def pair(differences: pd.DataFrame, question: str, alternative: str):
-    """The row of the difference to `alternative` in the question that begins so. Raises AffectError unless it is one."""
+    """The difference to `alternative` in the question that begins so. Raises AffectError if there is not exactly one."""
     rows = differences[differences["question"].str.startswith(question) & (differences["alternative"] == alternative)]
     if len(rows) != 1:
         raise AffectError(f"{len(rows)} stored differences answer to {question!r} against {alternative!r}, not one.")

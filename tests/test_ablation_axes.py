@@ -68,7 +68,8 @@ def test_the_share_of_labels_is_laid_out_for_both_models_from_mae_and_from_rando
 
 def test_series_are_named_by_what_tells_them_apart(tables):
     assert set(placed(tables[0], "mask_ratio")["series"]) == {
-        "1 view", "2 views", "1 view, 5x schedule", "2 views, batch enlarged",
+        "1 view", "2 views", "1 view, 5x schedule", "2 views, batch enlarged", "2 views, 5x schedule",
+        "2 views, JS weight 100, 5x schedule",
     }  # fmt: skip
     assert set(placed(tables[0], "pretraining_ratio")["series"]) == {"EMMA", "CoTEX"}
     faces = placed(tables[0], "pretraining_faces")
@@ -80,7 +81,9 @@ def test_a_setting_of_several_questions_appears_once_with_the_most_seeds(tables)
     once = rows[(rows["series"] == "2 views") & (rows["x"] == 0.75)]
     assert list(once["seeds"]) == [5], "three seeds under the question of the batch, five under that of the ratio"
     ringed = rows[rows["is_reference"]]
-    assert set(zip(ringed["series"], ringed["x"], strict=True)) == {("2 views", 0.5), ("2 views, batch enlarged", 0.75)}
+    assert set(zip(ringed["series"], ringed["x"], strict=True)) == {
+        ("2 views", 0.5), ("2 views, batch enlarged", 0.75), ("2 views, 5x schedule", 0.5),
+    }  # fmt: skip
 
 
 def test_every_seed_is_a_dot_and_their_mean_is_the_score(tables):
@@ -101,6 +104,9 @@ def test_only_pairs_that_differ_in_one_thing_are_compared_along_an_axis(tables):
         "0.75 − others: 2 views, batch enlarged": [0.5, 0.9],
         "2 views − 1 view": [0.5],
         "2 views, batch enlarged − 2 views": [0.75],
+        "0.5 − others: 2 views, 5x schedule": [0.75],
+        "2 views, 5x schedule − 1 view, 5x schedule": [0.5],
+        "2 views, 5x schedule − 2 views, JS weight 100, 5x schedule": [0.5],
     }, "0 with a fixed batch differs from 0.75 with an enlarged one in both"
     assert set(pairs["origin"].dropna()) == {0.5, 0.75}
 
