@@ -61,7 +61,7 @@ def by_idea(settings: pd.DataFrame, differences: pd.DataFrame) -> tuple[pd.DataF
 
 
 def pair(differences: pd.DataFrame, question: str, alternative: str):
-    """The difference to `alternative` in the question that begins so. Raises AffectError if there is not exactly one."""
+    """The difference to `alternative` in the question that begins so. Raises AffectError unless there is just one."""
     rows = differences[differences["question"].str.startswith(question) & (differences["alternative"] == alternative)]
     if len(rows) != 1:
         raise AffectError(f"{len(rows)} stored differences answer to {question!r} against {alternative!r}, not one.")
