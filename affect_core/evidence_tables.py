@@ -10,7 +10,6 @@ rather than wide: the last column says in how many seeds the sign held.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from affect_core import figures
 from affect_core.bootstrap import resampled_scores
 from affect_core.errors import AffectError
 from affect_core.evidence import stored_prediction
-from affect_core.experiments import COMPARISONS, MAIN_SEEDS, Cell, Comparison, Setting
+from affect_core.experiments import COMPARISONS, Cell, Comparison
 from affect_core.figures.style import quantity_name
 from affect_core.option_tables import option_rows, options_markdown
 from affect_core.storage import atomic_path, read_json, write_text
@@ -139,24 +138,6 @@ def _order(ideas: pd.Series, names: pd.Series) -> np.ndarray:
     numbers = names.astype(str).str.extract(r"^([\d.]+)")[0].astype(float).reset_index(drop=True)
     usable = numbers.notna().groupby(ideas).transform("all")
     return np.lexsort((np.where(usable, numbers, np.arange(len(names))), ideas))
-
-
-def stored_answers(results: Path, js_weights: Sequence[float] = (0, 10, 100)) -> dict[str, np.ndarray]:
-    """ "JS weight 10" -> (seeds, C): how often each expression is the answer of CoTEX's stored cells that differ in the
-    weight alone (two views, half hidden, from MAE, a tenth of the labels). Raises AffectError if one is not stored."""
-    found = {}
-    for weight in js_weights:
-        setting = Setting("cotex", changes=(("views", 2), ("mask_ratio", 0.5), ("js_weight", float(weight))))
-        paths = [Path(results) / "cells" / f"{Cell(setting, seed).name}.npz" for seed in range(MAIN_SEEDS)]
-        rows = []
-        for path in (path for path in paths if path.exists()):
-            with np.load(path, allow_pickle=False) as arrays:
-                logits = arrays["expression_logits"]  # (N, C)
-            rows.append(np.bincount(logits.argmax(axis=1), minlength=logits.shape[1]) / len(logits))
-        if not rows:
-            raise AffectError(f"{results} holds no cell like {paths[0].name}")
-        found[f"JS weight {weight:g}"] = np.stack(rows)
-    return found
 
 
 def write_tables(book: Workbook, results: Path, readme: Path | None = None) -> None:

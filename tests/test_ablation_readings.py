@@ -90,8 +90,12 @@ def test_the_ablation_browser_reads_the_renumbered_tables(tables):
 
 
 def test_stored_answers_are_shares_and_belong_to_the_stored_scores():
-    for weight in ("0", "100 (published)"):
-        table = answer_table(default_results(), HEAVY, weight, LSD_EXPRESSIONS)
+    tables = {weight: answer_table(default_results(), HEAVY, weight, LSD_EXPRESSIONS)
+              for weight in ("0", "100 (published)")}  # fmt: skip
+    sadness = {weight: table["sadness"].mean() for weight, table in tables.items()}
+    assert sadness["100 (published)"] > 0.7 > sadness["0"], "collapse on one word"
+    assert len(tables["100 (published)"]) == 5
+    for table in tables.values():
         np.testing.assert_allclose(table[list(LSD_EXPRESSIONS)].sum(axis=1), 1)
         assert table["confidence"].between(1 / 6, 1).all() and (table["faces"] == 800).all()
         assert table["expression_f1"].between(0, 1).all() and len(table) in (3, 5)

@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 
 from affect_core import evidence_tables
-from affect_core.errors import AffectError
 from affect_core.experiments import COMPARISONS, Cell, cells
 from affect_core.workbook import project_root
 
@@ -48,16 +47,6 @@ def test_the_figure_of_a_claim_shows_paired_differences_in_order():
     alone = evidence_tables.evidence_figure(settings, "3 masked views")
     weights = next(axes for axes in alone.axes if "heavy" in axes.get_title(loc="left"))
     assert [text.get_text().split()[0] for text in weights.get_yticklabels()] == ["0", "1", "10", "30", "100"]
-
-
-def test_the_stored_answers_are_shares_of_every_seed():
-    shares = evidence_tables.stored_answers(project_root() / "results", (0, 100))
-    assert list(shares) == ["JS weight 0", "JS weight 100"] and shares["JS weight 100"].shape == (5, 6)
-    for part in shares.values():
-        assert part.sum(axis=1) == pytest.approx(1)
-    assert shares["JS weight 100"].mean(axis=0)[4] > 0.7 > shares["JS weight 0"].mean(axis=0)[4], "collapse on one word"
-    with pytest.raises(AffectError, match="no cell"):
-        evidence_tables.stored_answers(project_root() / "results", (7,))
 
 
 def test_every_claim_has_five_seeds_for_its_main_comparison_and_names_are_unique():

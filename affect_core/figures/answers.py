@@ -32,7 +32,7 @@ def answer_histograms(
 ) -> Figure:
     """One panel a setting, one bar an expression: the share of faces so called; dots the seeds, a tick the annotations.
 
-    shares      setting -> (seeds, C) or (C,) shares of the answers, summing to 1 (`evidence_tables.stored_answers`)
+    shares      setting -> (seeds, C) or (C,) shares of the answers, summing to 1 (`ablation_readings.answer_table`)
     vocabulary  C names
     truth       (C,) shares of the annotations, or None
     A bar of one word that towers over its tick is a collapse: the model has one answer for nearly everybody.
