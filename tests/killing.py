@@ -22,6 +22,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 MOMENTS = ("half", "whole", "renamed")
+OTHERS = "*.nb[ic]"
+"""Also put in their places by `os.replace`, but no files of the package: kernels that numba compiles on a first run."""
 SEED = int(os.environ.setdefault("AFFECT_KILL_SEED", str(secrets.randbits(32))))  # workers of pytest-xdist inherit it
 
 
@@ -57,7 +59,8 @@ class Fault:
 
 @dataclass(frozen=True)
 class Torn:
-    """Kill inside the first write(2) that carries a file beyond `size` bytes, once `after` files are in their places.
+    """Kill inside the first write(2) that carries a file beyond `size` bytes, once `after` files of the package are in
+    their places.
 
     Up to `size` bytes have reached the file then. It is the limit on the size of files that stops the write, wherever
     it comes from; the signal that tells of it (SIGXFSZ) is answered with SIGKILL before the write returns.
@@ -79,6 +82,8 @@ class Torn:
         def replace_and_limit(source, target, **options):
             nonlocal seen
             replace(source, target, **options)
+            if fnmatch(Path(target).name, OTHERS):
+                return
             seen += 1
             if seen == self.after:
                 limit()
@@ -90,7 +95,7 @@ class Torn:
 
 @dataclass(frozen=True)
 class Noted:
-    """No kill: each file that is put in its place is a line in `path`, with its bytes before the name."""
+    """No kill: each file of the package that is put in its place is a line in `path`, its bytes before the name."""
 
     path: Path
 
@@ -98,8 +103,9 @@ class Noted:
         replace = os.replace
 
         def replace_and_note(source, target, **options):
-            with open(self.path, "a") as lines:
-                lines.write(f"{os.path.getsize(source)} {Path(target).name}\n")
+            if not fnmatch(Path(target).name, OTHERS):
+                with open(self.path, "a") as lines:
+                    lines.write(f"{os.path.getsize(source)} {Path(target).name}\n")
             return replace(source, target, **options)
 
         os.replace = replace_and_note
