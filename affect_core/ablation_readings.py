@@ -1,12 +1,7 @@
-"""The stored ablations in the words of the lessons: ideas numbered as in notebook 00, a sentence for each pair.
-
-`results/differences.csv` groups its questions by what was varied ("3 masked views", "4 mask ratio"); the lessons number
-ideas: two masked views, with how much each hides, are idea 3, and the divergence that pulls them together is idea 4.
-"""
+"""The stored ablations in the words of the lessons: a sentence for each pair, and what the trainings answer."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -20,44 +15,8 @@ from affect_core.figures.style import quantity_name
 from affect_core.metrics import as_array
 from affect_core.storage import read_json
 
-IDEAS = ("1 MAE prior", "2 scores feed VA", "3 masked views", "4 JS divergence")
-"""The paper's four ideas, numbered as in notebook 00."""
-
 LEVEL = 0.05
 """Corrected p below which a difference counts as told apart from chance."""
-
-_CLAIMS = {"3 masked views": IDEAS[2], "4 mask ratio": IDEAS[2]}
-_QUESTIONS = {"How heavy should the divergence be?": IDEAS[3]}
-_ALTERNATIVES = {
-    "two views, no JS": IDEAS[3], "two views, JS, start from random": IDEAS[0],
-    "JS of weight 100 (published)": IDEAS[3],
-}  # fmt: skip
-"""What is taken away from "two views, JS" says which idea the pair is about."""
-
-
-def idea_of(claim: str, question: str, alternative: str) -> str:
-    """Which of `IDEAS` a pair of settings tests."""
-    if alternative in _ALTERNATIVES:
-        return _ALTERNATIVES[alternative]
-    return next((idea for start, idea in _QUESTIONS.items() if question.startswith(start)), _CLAIMS.get(claim, claim))
-
-
-def by_idea(settings: pd.DataFrame, differences: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables of `evidence_tables.evidence` with `claim` one of `IDEAS`, in their order.
-
-    A question whose alternatives test two ideas is split; its reference then stands under both. Settings that are
-    numbers ("0.5", "100 (published)") are ordered by number.
-    """
-    pairs = differences.assign(claim=[idea_of(row.claim, row.question, row.alternative)
-                                      for row in differences.itertuples()])  # fmt: skip
-    rows = []
-    for idea, question in pairs[["claim", "question"]].drop_duplicates().itertuples(index=False):
-        chosen = pairs[(pairs["claim"] == idea) & (pairs["question"] == question)]
-        names = {*chosen["reference"], *chosen["alternative"]}
-        part = settings[(settings["question"] == question) & settings["setting"].isin(names)]
-        rows.append(_ordered(part.assign(claim=idea)))
-    table = pd.concat(rows, ignore_index=True)
-    return tuple(one.sort_values("claim", kind="stable", ignore_index=True) for one in (table, pairs))
 
 
 def pair(differences: pd.DataFrame, question: str, alternative: str):
@@ -115,11 +74,3 @@ def answer_table(results: Path, question: str, setting: str, vocabulary: tuple[s
     if not rows:
         raise AffectError(f"no training of {setting!r} is stored in {results}; `make results` reads what is there.")
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("seed")
-
-
-def _ordered(part: pd.DataFrame) -> pd.DataFrame:
-    """Rows of one question, by the number that begins each setting's name if every name begins with one."""
-    numbers = [re.match(r"\d+(\.\d+)?", str(name)) for name in part["setting"]]
-    if not all(numbers):
-        return part
-    return part.iloc[np.argsort([float(number.group()) for number in numbers], kind="stable")]

@@ -50,6 +50,9 @@ def evidence(book: Workbook, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]
     settings     claim, question, setting, is_reference, metric, seeds, score (mean over seeds), low, high
     differences  claim, question, metric, reference, alternative, seeds, difference, low, high, p, p_corrected (Holm),
                  same_sign ("5 of 5": seeds in which the difference has its sign)
+
+    Both are in the order of `experiments.IDEAS`. A question whose alternatives test two ideas is split: its reference
+    stands under both. Settings that are numbers are in their order.
     """
     cache: dict[str, tuple[dict, dict]] = {}
     validation = {}
@@ -61,9 +64,10 @@ def evidence(book: Workbook, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]
             if not whole:
                 continue
             draws = _over_seeds(np.stack(list(resampled.values())))
-            settings.append({"claim": comparison.claim, "question": comparison.question, "setting": name,
-                             "is_reference": name == reference, "metric": comparison.metric, "seeds": len(whole),
-                             "score": np.mean(list(whole.values())), **_limits(draws)})  # fmt: skip
+            row = {"question": comparison.question, "setting": name, "is_reference": name == reference,
+                   "metric": comparison.metric, "seeds": len(whole), "score": np.mean(list(whole.values())),
+                   **_limits(draws)}  # fmt: skip
+            settings += [{"claim": claim} | row for claim in comparison.claims_of(name)]
             common = sorted(set(whole) & set(found[reference][0]))
             if name == reference or len(common) < 2:
                 continue
@@ -71,14 +75,14 @@ def evidence(book: Workbook, results: Path) -> tuple[pd.DataFrame, pd.DataFrame]
             draws = _over_seeds(np.stack([found[reference][1][seed] - resampled[seed] for seed in common]))
             difference = float(np.mean(list(gaps.values())))
             held = sum(np.sign(gap) == np.sign(difference) for gap in gaps.values())
-            differences.append({"claim": comparison.claim, "question": comparison.question,
+            differences.append({"claim": comparison.claims_of(name)[0], "question": comparison.question,
                                 "metric": comparison.metric, "reference": reference, "alternative": name,
                                 "seeds": len(common), "difference": difference, **_limits(draws), "p": _p_value(draws),
                                 "same_sign": f"{held} of {len(common)}"})  # fmt: skip
     table = pd.DataFrame(differences)
     if len(table):
         table.insert(table.columns.get_loc("p") + 1, "p_corrected", holm(table["p"].to_numpy()))
-    return pd.DataFrame(settings), table
+    return _by_idea(pd.DataFrame(settings), "setting"), _by_idea(table, "alternative")
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -99,7 +103,7 @@ def evidence_figure(
     Without differences every setting is a dot with an interval of its own, which cannot say whether two of them differ.
     Settings that are numbers stand in their order; shares of the labels are rows of one panel.
 
-    >>> evidence_figure(pd.read_csv("results/settings.csv"), "4 mask ratio",
+    >>> evidence_figure(pd.read_csv("results/settings.csv"), "3 masked views",
     ...                 differences=pd.read_csv("results/differences.csv"))
     <Figure size ...>
     """
@@ -129,6 +133,14 @@ def evidence_figure(
     note = "Scores are means over all seeds of a setting, differences over the seeds that both have"
     note += f"; so they disagree in sign for {', '.join(turned)}." if len(turned) else "."
     return figures.paired_differences(table, note=note, source=source, title=title)
+
+
+def _by_idea(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Rows by idea and question; within a question by number where the column `name` begins with numbers."""
+    if table.empty:
+        return table
+    table = table.iloc[_order(table["claim"] + table["question"], table[name])]
+    return table.sort_values("claim", kind="stable", ignore_index=True)
 
 
 def _order(ideas: pd.Series, names: pd.Series) -> np.ndarray:

@@ -14,6 +14,9 @@ IMAGES_SEEN = {"emma": 12_000, "cotex": 12_000}
 
 MAIN_SEEDS, OTHER_SEEDS = 5, 3
 
+IDEAS = ("1 MAE prior", "2 scores feed VA", "3 masked views", "4 JS divergence")
+"""The paper's four ideas, numbered as in notebook 00; how much each view hides belongs to the third."""
+
 
 STARTS = {
     "MAE": {},
@@ -60,6 +63,7 @@ class Comparison:
     """
 
     claim: str
+    """One of `IDEAS`."""
     question: str
     metric: str
     reference: tuple[str, Setting]
@@ -67,11 +71,18 @@ class Comparison:
     others: dict[str, Setting] = field(hash=False)
     main: tuple[str, ...] = ()
     """Alternatives of the main comparison, which get `MAIN_SEEDS`; the rest gets `OTHER_SEEDS`."""
+    other_claims: dict[str, str] = field(default_factory=dict, hash=False)
+    """Alternatives that test another idea than the question's: what they leave out says which."""
 
     @property
     def settings(self) -> dict[str, Setting]:
         """All settings by name, the reference first."""
         return dict([self.reference]) | self.others
+
+    def claims_of(self, name: str) -> list[str]:
+        """The ideas under which a setting stands: an alternative's own; the reference's, all it is compared for."""
+        named = {other: self.other_claims.get(other, self.claim) for other in self.others}
+        return list(dict.fromkeys(named.values())) if name == self.reference[0] else [named[name]]
 
     def seeds_of(self, name: str) -> int:
         """How many seeds a setting gets."""
@@ -94,7 +105,7 @@ def _cotex(longer: int = 1, **changes) -> Setting:
 def _mae_against_random(stage: str, labels: float, metric: str, main: bool) -> Comparison:
     base = replace(_emma() if stage == "emma" else _cotex(), labels=labels)
     name = {"emma": "EMMA", "cotex": "CoTEX"}[stage]
-    return Comparison("1 MAE prior", f"{name}, {labels:.0%} of the labels: start from MAE or from random weights?",
+    return Comparison(IDEAS[0], f"{name}, {labels:.0%} of the labels: start from MAE or from random weights?",
                       metric, ("MAE", base), {"random": replace(base, start="random")},
                       ("random",) if main else ())  # fmt: skip
 
@@ -102,7 +113,7 @@ def _mae_against_random(stage: str, labels: float, metric: str, main: bool) -> C
 def _pretrainings(stage: str, metric: str) -> Comparison:
     base = _emma() if stage == "emma" else _cotex()
     name = {"emma": "EMMA", "cotex": "CoTEX"}[stage]
-    return Comparison("1 MAE prior", f"{name}: from which pretraining? (the profile's hides 0.75 of all faces)", metric,
+    return Comparison(IDEAS[0], f"{name}: from which pretraining? (the profile's hides 0.75 of all faces)", metric,
                       ("MAE", base), {start.removeprefix("MAE, "): replace(base, start=start) for start in STARTS
                                       if start != "MAE"})  # fmt: skip
 
@@ -111,7 +122,7 @@ COMPARISONS = (
     _mae_against_random("emma", 0.1, "p_mtl", True),
     _mae_against_random("cotex", 0.1, "expression_f1", True),
     Comparison(
-        "2 scores feed VA", "What should valence and arousal be regressed from?", "valence_arousal_ccc",
+        IDEAS[1], "What should valence and arousal be regressed from?", "valence_arousal_ccc",
         ("both scores", _emma()),
         {
             "ViT features": _emma(va_source="vit_features"),
@@ -122,7 +133,7 @@ COMPARISONS = (
         ("ViT features",),
     ),
     Comparison(
-        "3 masked views", "One view or two, pulled together or not?", "expression_f1",
+        IDEAS[2], "One view or two, pulled together or not?", "expression_f1",
         ("two views, JS", _cotex()),
         {
             "one view": _cotex(views=1),
@@ -130,17 +141,17 @@ COMPARISONS = (
             "two views, no JS": _cotex(js_weight=0.0),
             "three views, JS": _cotex(views=3),
         },
-        ("one view", "two views, no JS"),
+        ("one view", "two views, no JS"), {"two views, no JS": IDEAS[3]},
     ),
     Comparison(
-        "3 masked views", "How heavy should the divergence be? (laptop: 10)", "expression_f1",
+        IDEAS[3], "How heavy should the divergence be? (laptop: 10)", "expression_f1",
         ("10", _cotex()),
         {"0": _cotex(js_weight=0.0), "1": _cotex(js_weight=1.0), "30": _cotex(js_weight=30.0),
          "100 (published)": _cotex(js_weight=100.0)},
         ("100 (published)",),
     ),
     Comparison(
-        "4 mask ratio", "How much should each view hide? (laptop: 0.5)", "expression_f1",
+        IDEAS[2], "How much should each view hide? (laptop: 0.5)", "expression_f1",
         ("0.5", _cotex()),
         {"0": _cotex(mask_ratio=0.0), "0.25": _cotex(mask_ratio=0.25), "0.75 (published)": _cotex(mask_ratio=0.75),
          "0.9": _cotex(mask_ratio=0.9)},
@@ -153,13 +164,13 @@ COMPARISONS = (
     _pretrainings("emma", "p_mtl"),
     _pretrainings("cotex", "expression_f1"),
     Comparison(
-        "4 mask ratio", "With the batch enlarged by 1 / (1 - ratio)?", "expression_f1",
+        IDEAS[2], "With the batch enlarged by 1 / (1 - ratio)?", "expression_f1",
         ("0.75, batch x4 (published)", replace(_cotex(mask_ratio=0.75), batch=4)),
         {"0.75, batch fixed": _cotex(mask_ratio=0.75), "0, batch fixed": _cotex(mask_ratio=0.0),
          "0.5, batch x2": replace(_cotex(), batch=2), "0.9, batch x10": replace(_cotex(mask_ratio=0.9), batch=10)},
     ),
     Comparison(
-        "3 masked views", "With five times the schedule: one view or two?",
+        IDEAS[2], "With five times the schedule: one view or two?",
         "expression_f1", ("two views, JS", _cotex(LONGER)),
         {"two views, no JS": _cotex(LONGER, js_weight=0.0), "one view": _cotex(LONGER, views=1),
          "one view, nothing hidden": _cotex(LONGER, views=1, mask_ratio=0.0),
@@ -167,6 +178,8 @@ COMPARISONS = (
          "JS of weight 100 (published)": _cotex(LONGER, js_weight=100.0),
          "ratio 0.75 (published)": _cotex(LONGER, mask_ratio=0.75),
          "weight 100 and ratio 0.75 (published)": _cotex(LONGER, mask_ratio=0.75, js_weight=100.0)},
+        other_claims={"two views, no JS": IDEAS[3], "JS of weight 100 (published)": IDEAS[3],
+                      "two views, JS, start from random": IDEAS[0]},
     ),
 )  # fmt: skip
 """The experiments, in order of training."""

@@ -5,10 +5,7 @@ import pandas as pd
 import pytest
 
 from affect_core.ablation_readings import (
-    IDEAS,
     answer_table,
-    by_idea,
-    idea_of,
     p_in_words,
     pair,
     sentences,
@@ -16,7 +13,7 @@ from affect_core.ablation_readings import (
 )
 from affect_core.errors import AffectError
 from affect_core.evidence import default_results
-from affect_core.experiments import COMPARISONS
+from affect_core.experiments import COMPARISONS, IDEAS
 from affect_core.explorers import AblationState, ablation_figure
 from affect_core.labels import LSD_EXPRESSIONS
 
@@ -29,12 +26,12 @@ def tables():
 
 
 def test_every_stored_pair_stands_once_under_one_of_the_four_ideas(tables):
-    settings, differences = by_idea(*tables)
-    assert len(differences) == len(tables[1]) and list(dict.fromkeys(differences["claim"])) == list(IDEAS)
-    stored = {(row.question, row.reference, row.alternative): row.difference for row in tables[1].itertuples()}
-    assert stored == {(r.question, r.reference, r.alternative): r.difference for r in differences.itertuples()}
+    settings, differences = tables
+    assert list(dict.fromkeys(differences["claim"])) == list(dict.fromkeys(settings["claim"])) == list(IDEAS)
+    defined = {(one.question, one.reference[0], name) for one in COMPARISONS for name in one.others}
+    assert sorted(map(tuple, differences[["question", "reference", "alternative"]].to_numpy())) == sorted(defined)
     assert not settings.duplicated(["claim", "question", "setting"]).any()
-    known = set(map(tuple, tables[0][["question", "setting"]].to_numpy()))
+    known = {(one.question, name) for one in COMPARISONS for name in one.settings}
     assert set(map(tuple, settings[["question", "setting"]].to_numpy())) == known
     for row in differences.itertuples():
         here = settings[(settings["claim"] == row.claim) & (settings["question"] == row.question)]
@@ -44,7 +41,7 @@ def test_every_stored_pair_stands_once_under_one_of_the_four_ideas(tables):
 def test_the_divergence_is_idea_four_and_how_much_is_hidden_belongs_to_the_views():
     for one in COMPARISONS:
         for name, setting in list(one.settings.items())[1:]:
-            idea, changed = idea_of(one.claim, one.question, name), dict(setting.changes)
+            (idea,), changed = one.claims_of(name), dict(setting.changes)
             reference = dict(one.reference[1].changes)
             only = {key for key in changed if changed[key] != reference[key]} if setting.stage == "cotex" else set()
             if only == {"js_weight"}:
@@ -56,7 +53,7 @@ def test_the_divergence_is_idea_four_and_how_much_is_hidden_belongs_to_the_views
 
 
 def test_ratios_and_weights_are_in_order(tables):
-    settings, _ = by_idea(*tables)
+    settings, _ = tables
     ratios = settings[settings["question"].str.startswith("How much should each view hide?")]["setting"]
     weights = settings[settings["question"].str.startswith(HEAVY)]["setting"]
     assert list(ratios) == ["0", "0.25", "0.5", "0.75 (published)", "0.9"]
@@ -64,7 +61,7 @@ def test_ratios_and_weights_are_in_order(tables):
 
 
 def test_sentences_say_who_is_better_only_where_chance_is_excluded(tables):
-    _, differences = by_idea(*tables)
+    _, differences = tables
     for idea in IDEAS:
         rows = differences[differences["claim"] == idea]
         lines = sentences(differences, idea).splitlines()
@@ -82,8 +79,8 @@ def test_a_pair_is_found_by_the_beginning_of_its_question_or_refused(tables):
         pair(tables[1], HEAVY, "1000")
 
 
-def test_the_ablation_browser_reads_the_renumbered_tables(tables):
-    settings, differences = by_idea(*tables)
+def test_the_ablation_browser_reads_the_stored_tables(tables):
+    settings, differences = tables
     for idea in IDEAS:
         state = AblationState(claim=idea, show="means and paired differences")
         assert ablation_figure(state, settings, differences).axes
