@@ -93,8 +93,8 @@ LONGER = 5
 """The longer schedule: 60,000 images, about what the laptop profile sees."""
 
 
-def _emma(**changes) -> Setting:
-    return Setting("emma", changes=tuple(changes.items()))
+def _emma(longer: int = 1, **changes) -> Setting:
+    return Setting("emma", changes=tuple(changes.items()), longer=longer)
 
 
 def _cotex(longer: int = 1, **changes) -> Setting:
@@ -180,6 +180,16 @@ COMPARISONS = (
          "weight 100 and ratio 0.75 (published)": _cotex(LONGER, mask_ratio=0.75, js_weight=100.0)},
         other_claims={"two views, no JS": IDEAS[3], "JS of weight 100 (published)": IDEAS[3],
                       "two views, JS, start from random": IDEAS[0]},
+    ),
+    Comparison(
+        IDEAS[1], "With five times the schedule: from what should valence and arousal be regressed?",
+        "valence_arousal_ccc", ("both scores", _emma(LONGER)),
+        {"ViT features": _emma(LONGER, va_source="vit_features"), "ViT scores": _emma(LONGER, va_source="vit_scores"),
+         "CNN scores": _emma(LONGER, va_source="cnn_scores")},
+    ),
+    Comparison(
+        IDEAS[0], "With five times the schedule: start EMMA from MAE or from random weights?", "p_mtl",
+        ("MAE", _emma(LONGER)), {"random": replace(_emma(LONGER), start="random")},
     ),
 )  # fmt: skip
 """The experiments, in order of training."""
