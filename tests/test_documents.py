@@ -52,6 +52,14 @@ def test_every_command_of_the_pages_exists():
     assert set(listed.split(" | ")) == known >= named >= {"predict", "submit", "evaluate", "export"}
 
 
+def test_what_the_pages_import_is_there():
+    imports = r"^ *(from affect_core[\w.]* import [\w, ]+)"
+    lines = {line for path in PAGES for line in re.findall(imports, path.read_text("utf-8"), re.M)}
+    assert len(lines) >= 3
+    for line in lines:
+        exec(line, {})
+
+
 def test_the_house_names_every_module_and_nothing_else():
     house = page("README.md").split("    affect_core/\n")[1].split("    notebooks/")[0].strip("\n")
     named = [name for line in house.splitlines() for name in re.split(r" {2,}", line)[-1].strip(" ,").split(", ")]
