@@ -202,7 +202,7 @@ def test_killed_builds_are_resumed_to_the_same_store(root, small_chunks):
     assert leftovers(root) == [".json", ".lock", ".npy"]
 
 
-def test_two_processes_that_want_one_store_share_it(root, small_chunks):
+def test_two_processes_that_want_one_store_share_it(root, small_chunks, record_property):
     processes = [build_in_another_process(root, 0.01) for _ in range(2)]
     # read, not communicate: that would lose what `readline` has already taken from the pipe
     contents = {process.stdout.read().strip() for process in processes}
@@ -211,6 +211,8 @@ def test_two_processes_that_want_one_store_share_it(root, small_chunks):
         process.stdout.close()
     assert contents == {opened(root).content}
     assert np.array_equal(opened(root)[:], one_by_one(request_of(root)))
+    case = {"part": "image stores", "case": "two processes that want one store at the same time"}
+    record_property("reliability", case | {"treatment": "one decodes, the other waits; both read the same pixels"})
 
 
 def test_memory_map_is_opened_in_each_worker_process(root):
