@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
@@ -19,7 +20,7 @@ from affect_core.losses import cotex_loss
 from affect_core.mae import MAEConfig
 from affect_core.vit import ViTConfig
 from affect_core.workbook import project_root
-from benchmarks import peers, photographs
+from benchmarks import colour_photographs, peers, photographs
 from benchmarks.ceilings import counted_gflop
 from benchmarks.corpus_reading import _shard_reading, measure_reading, write_sparse_corpus
 from benchmarks.plain import PlainFaces, endless, plain_cotex_loss, write_faces
@@ -145,3 +146,40 @@ def test_intervals_of_the_area_narrow_with_faces():
     area = NormalDist().cdf(1 / 0.7 / 2**0.5)  # of two normals that are 1 / 0.7 standard deviations apart: 0.844
     assert low < area < high and lower < area < upper
     assert upper - lower < (high - low) / 3
+
+
+def test_colour_photographs_are_cut_from_their_boxes_and_counted(tmp_path):
+    table = pd.read_csv(Path(colour_photographs.__file__).with_name("colour_expressions.csv"))
+    assert len(table) == 41 and set(table["expression"]) == set(colour_photographs.SEVEN)
+    assert (table["right"] > table["left"]).all() and (table["lower"] > table["upper"]).all()
+    for (archive, name), rows in table.groupby(["archive", "picture"]):
+        picture = Image.new("RGB", (int(rows["right"].max()) + 5, int(rows["lower"].max()) + 5), (9, 9, 9))
+        for row in rows.itertuples():  # each face is of the grey of its row
+            picture.paste((100 + row.Index,) * 3, (row.left, row.upper, row.right, row.lower))
+        (tmp_path / archive / name).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(tmp_path / archive / name, "PNG")  # whatever its ending says
+    faces, read = colour_photographs.judged_faces(tmp_path)
+    assert [np.unique(face).tolist() for face in faces] == [[100 + row] for row in range(41)]
+
+    def knows(pictures):
+        """Sees through the picture: right but that anger is called neutral, and neutral valence below all others."""
+        said = read["expression"].iloc[[np.asarray(picture)[0, 0, 0] - 100 for picture in pictures]].to_numpy()
+        logits = np.eye(8)[[EXPRESSIONS.index("neutral" if word == "anger" else word) for word in said]]
+        valence = np.where(said == "happiness", 0.9, np.where(said == "neutral", -0.9, -0.5))
+        return AffectPrediction(expression_logits=logits, valence_arousal=np.stack([valence, valence], axis=1))
+
+    measured = colour_photographs.measure(knows, faces, read, resamples=50)
+    assert set(measured) == {"1.0", "0.9", "0.8"}
+    for numbers in measured.values():
+        assert numbers["called"]["anger"] == {"neutral": 4} and numbers["called"]["happiness"] == {"happiness": 22}
+        assert numbers["happiness against neutral"] == {"area": 1.0, "95 %": [1.0, 1.0], "faces": [22, 7], "people": 26}
+        assert numbers["valence, happiness against negative"]["area"] == 1.0
+        assert numbers["valence, neutral against negative"] == {"area": 0.0, "95 %": [0.0, 0.0], "faces": [7, 10],
+                                                                "people": 13}  # fmt: skip
+
+
+def test_a_missing_colour_photograph_is_named_and_central_squares_are_central(tmp_path):
+    with pytest.raises(AffectError, match=r"happy_face_1\.jpg is not there"):
+        colour_photographs.judged_faces(tmp_path)
+    face = Image.fromarray(np.arange(100, dtype=np.uint8).reshape(10, 10))
+    assert np.asarray(colour_photographs.central(face, 0.4)).tolist() == np.asarray(face)[3:7, 3:7].tolist()
