@@ -14,7 +14,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 
 from affect_core.corpora import Corpus, describe
 from affect_core.corpora.released import compare_with_released
@@ -26,6 +25,7 @@ from affect_core.figures import (
     image_sizes,
     label_counts,
 )
+from affect_core.image_sizes import sizes_of_files
 from affect_core.labels import ACTION_UNIT_NAMES, ACTION_UNITS
 from affect_core.near_duplicates import BITS, THRESHOLD, duplicates_across_splits
 from affect_core.progress import Progress, no_progress
@@ -207,7 +207,7 @@ def audit(
     threshold  bits of 143 that two near-duplicates differ in at most (12: see `near_duplicates`)
     source     where the faces come from, for titles ("synthetic" for rendered ones)
     """
-    sizes, unreadable = _file_sizes(corpus, progress)
+    sizes, unreadable = sizes_of_files(corpus, progress)
     active = (corpus.labels.action_units_valid & (corpus.labels.action_units > 0)).astype(np.int64)
     units = [f"AU{unit}" for unit in ACTION_UNITS]
     return CorpusAudit(
@@ -222,23 +222,6 @@ def audit(
         comparison=compare_with_released(corpus),
         source=source,
     )
-
-
-def _file_sizes(corpus: Corpus, progress: Progress) -> tuple[pd.DataFrame | None, tuple[str, ...]]:
-    if corpus.root is None:
-        return None, ()
-    counts: dict[tuple[int, int], int] = {}
-    unreadable = []
-    with progress(len(corpus), "image sizes") as bar:
-        for image in corpus.table["image"]:
-            try:
-                with Image.open(corpus.root / image) as file:
-                    counts[file.size] = counts.get(file.size, 0) + 1
-            except OSError:
-                unreadable.append(image)
-            bar.update()
-    sizes = pd.DataFrame([(*size, number) for size, number in counts.items()], columns=["width", "height", "images"])
-    return sizes.sort_values("images", ascending=False, ignore_index=True), tuple(unreadable)
 
 
 def _table(frame: pd.DataFrame) -> str:

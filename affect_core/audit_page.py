@@ -13,8 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from affect_core.audit import audit
+from affect_core.project_folders import project_root
 from affect_core.storage import atomic_path, write_text
-from affect_core.workbook import CORPORA, open_workbook, project_root
+from affect_core.workbook import CORPORA, open_workbook
 
 HEAD = """# Audit of the embedded corpus
 

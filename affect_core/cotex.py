@@ -17,7 +17,8 @@ from affect_core.distributed import Share
 from affect_core.errors import AffectError
 from affect_core.labels import LSD_EXPRESSIONS, AffectPrediction
 from affect_core.mae import MAE
-from affect_core.vit import ViTConfig, ViTEncoder, num_visible, random_noise
+from affect_core.patches import num_visible, random_noise
+from affect_core.vit import ViTConfig, ViTEncoder
 
 
 @dataclass(frozen=True)

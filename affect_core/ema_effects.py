@@ -29,7 +29,7 @@ from affect_core.export.tables import write_table
 from affect_core.losses import positive_weights
 from affect_core.metrics import lsd_score, mtl_score
 from affect_core.optim import parameter_groups
-from affect_core.stages import cotraining_loss, emma_loss
+from affect_core.stage_losses import cotraining_loss, emma_loss
 from affect_core.training import fit
 from affect_core.workbook import Workbook, open_workbook
 

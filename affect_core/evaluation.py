@@ -14,11 +14,12 @@ from affect_core.corpora import Corpus
 from affect_core.cotex import CoTEX
 from affect_core.dan import DAN
 from affect_core.emma import EMMA
+from affect_core.emma_thresholds import calibration_sample
 from affect_core.errors import AffectError
 from affect_core.labels import AffectPrediction
 from affect_core.priors import TimmPrior
 from affect_core.smoothing import frame_numbers, reach, smooth_prediction
-from affect_core.stages import calibration_sample, predict_expressions
+from affect_core.stages import predict_expressions
 from affect_core.workbook import Workbook
 
 CORPUS_OF = {EMMA: "abaw4", CoTEX: "lsd", DAN: "affectnet", TimmPrior: "affectnet"}

@@ -28,10 +28,11 @@ from affect_core.experiments import IMAGES_SEEN, STARTS, Cell, cells
 from affect_core.labels import AffectPrediction
 from affect_core.mae import MAE
 from affect_core.metrics import lsd_score, mtl_score
+from affect_core.project_folders import project_root
 from affect_core.record import environment_record, fingerprint
 from affect_core.stages import pretrain_mae, train_cotex, train_emma
 from affect_core.storage import atomic_path, read_json, remove_unfinished, write_json
-from affect_core.workbook import Workbook, open_workbook, project_root
+from affect_core.workbook import Workbook, open_workbook
 
 
 def default_results() -> Path:

@@ -18,7 +18,7 @@ from affect_core.errors import AffectError
 from affect_core.explain import occlusion_sensitivity
 from affect_core.labels import ACTION_UNITS, AFFECTNET_EXPRESSIONS, EXPRESSIONS, AffectPrediction
 from affect_core.losses import generalized_js
-from affect_core.vit import num_visible, random_noise
+from affect_core.patches import num_visible, random_noise
 
 
 def half_face_drops(

@@ -166,7 +166,7 @@ def _index(titles: dict[str, str]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `make docs`; returns the exit status: 0, or 1 after an error or with a stale page."""
-    from affect_core.workbook import project_root
+    from affect_core.project_folders import project_root
 
     parser = argparse.ArgumentParser(prog="affect_core.lesson_pages", description="Executed notebooks as web pages.")
     parser.add_argument("run_dir", nargs="?", default="runs/laptop", help="folder of a finished run")

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from affect_core.backbones import build_encoder
 from affect_core.distributed import Share
-from affect_core.vit import ViTConfig, block_for, num_visible, random_noise, take_patches
+from affect_core.patches import num_visible, random_noise, take_patches
+from affect_core.vit import ViTConfig, block_for
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
 from affect_core.errors import AffectError
 from affect_core.labels import AffectPrediction
-from affect_core.vit import ViTEncoder, num_visible, random_noise
+from affect_core.patches import num_visible, random_noise
+from affect_core.vit import ViTEncoder
 
 
 @torch.no_grad()

@@ -23,12 +23,12 @@ from affect_core.calibration import fit_thresholds, published_thresholds
 from affect_core.corpora import Corpus
 from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
+from affect_core.emma_thresholds import calibration_sample
 from affect_core.errors import AffectError
 from affect_core.export.tables import write_table
 from affect_core.labels import AffectPrediction
 from affect_core.masked_average import average_over_masks
 from affect_core.smoothing import frame_numbers, smooth_prediction
-from affect_core.stages import calibration_sample
 from affect_core.workbook import Workbook, open_workbook
 
 WIDTHS = (5.0, 10.0, 20.0)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from affect_core import stages
+from affect_core import stage_losses
 from affect_core.bad_batch import BadBatch, RandomStates
 from affect_core.batches import Batch
 from affect_core.checkpoints import model_from_record
@@ -24,7 +24,7 @@ from affect_core.errors import AffectError
 from affect_core.hardware import fastest_attention
 from affect_core.labels import AffectLabels
 
-_STAGES = (stages.mae_loss, stages.prior_loss, stages.emma_loss, stages.cotraining_loss)
+_STAGES = (stage_losses.mae_loss, stage_losses.prior_loss, stage_losses.emma_loss, stage_losses.cotraining_loss)
 LOSSES = {loss.__name__: loss for loss in _STAGES}
 """The stages' losses by the names that `bad_batch.pt` knows them by."""
 

@@ -47,7 +47,7 @@ def run_model(run_dir: Path, stage: str, device: torch.device | str = "cpu") -> 
 
 def kept_thresholds(run_dir: Path, emma: EMMA, say: Callable[[str], None] = lambda line: None) -> tuple[float, ...]:
     """(12,) probabilities above which action units count as active: those that the run's notebook 04 fitted to these
-    very weights (`stages.calibrate_emma`), else 0.5. `say` is told which, in a sentence."""
+    very weights (`emma_thresholds.calibrate_emma`), else 0.5. `say` is told which, in a sentence."""
     path = Path(run_dir) / "emma" / "thresholds.json"
     why = "not there"
     if path.exists():

@@ -6,20 +6,17 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import os
-import shutil
 import sys
-import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 from affect_core.errors import AffectError
+from affect_core.notebook_inputs import digest, notebook_source, shared_inputs, tables_read_by
 from affect_core.notebook_process import NotebookProcess
-from affect_core.record import PACKAGE
+from affect_core.progress_watcher import ProgressWatcher
 from affect_core.report import build_report
 from affect_core.storage import exclusive, read_json, remove_unfinished, write_json, write_text
 
@@ -92,13 +89,13 @@ class _Schedule:
         self.sources = {name: notebooks_dir / f"{name}.ipynb" for name in NEEDS}
         self.runs: dict[str, NotebookRun] = {}
         self.keys: dict[str, str] = {}
-        inputs = _shared_inputs(parameters)
+        inputs = shared_inputs(parameters)
         for name, needs in NEEDS.items():
             source = self.sources[name]
             if not source.exists():
                 raise AffectError(f"{source} not found; run from a checkout of the project.")
             needed = [self.keys[need] for need in needs]
-            self.keys[name] = _digest(inputs, _notebook_source(source), *needed, *_read_by(source))
+            self.keys[name] = digest(inputs, notebook_source(source), *needed, *tables_read_by(source))
             if (not only or name in only) and self._is_unchanged(name):
                 self.runs[name] = NotebookRun(name, "unchanged", read_json(self._record(name))["seconds"])
                 say(f"{self._place(name)}: unchanged, not executed again")
@@ -150,7 +147,7 @@ def _execute_all(schedule: _Schedule, jobs: int) -> str | None:
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
     idle = [NotebookProcess(schedule.run_dir / f".progress{number}", threads) for number in range(jobs)]
     processes, busy = list(idle), {}
-    with ThreadPoolExecutor(jobs) as pool, _Watcher([process.progress_file for process in processes]):
+    with ThreadPoolExecutor(jobs) as pool, ProgressWatcher([process.progress_file for process in processes]):
         try:
             while True:
                 while idle and (name := schedule.take()):
@@ -188,86 +185,10 @@ def _export_html(notebook: Path) -> None:
     write_text(notebook.with_suffix(".html"), body)
 
 
-class _Watcher:
-    """Shows, while notebooks are executing, the progress bars that their kernels write to files."""
-
-    interval = 20.0
-    """Seconds between looks; on a terminal, where the line is rewritten, one second."""
-
-    def __init__(self, paths: list[Path]):
-        self.paths, self.ended = paths, threading.Event()
-        self.rewrite = sys.stderr.isatty()
-        self.interval = 1.0 if self.rewrite else self.interval
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self):
-        for path in self.paths:
-            path.unlink(missing_ok=True)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self.ended.set()
-        self.thread.join()
-
-    def _watch(self) -> None:
-        shown: dict[Path, str] = {}
-        while not self.ended.wait(self.interval):
-            lines = {path: _text(path) for path in self.paths}
-            new = [line for path, line in lines.items() if line and line != shown.get(path)]
-            if new and self.rewrite:
-                line = "   " + " | ".join(filter(None, lines.values()))
-                sys.stderr.write("\r\033[K" + line[: shutil.get_terminal_size().columns - 1])
-            elif new:
-                sys.stderr.write("".join(f"   {line}\n" for line in new))
-            sys.stderr.flush()
-            shown = lines
-        if self.rewrite and any(shown.values()):
-            sys.stderr.write("\r\033[K")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        return ""
-
-
-def _shared_inputs(parameters: dict) -> str:
-    """Digest of the package's source, the parameters, and the files under the corpus root."""
-    parts = [json.dumps(parameters, sort_keys=True)]
-    sources = [path for pattern in ("*.py", "*.toml") for path in PACKAGE.rglob(pattern)]
-    for path in sorted(sources):
-        parts.append(f"{path.relative_to(PACKAGE)} {hashlib.sha256(path.read_bytes()).hexdigest()}")
-    if parameters["corpus_root"]:
-        root = Path(parameters["corpus_root"])
-        for folder, folders, files in os.walk(root):
-            folders.sort()
-            for file in sorted(files):
-                status = os.stat(os.path.join(folder, file))
-                parts.append(f"{folder}/{file} {status.st_size} {status.st_mtime_ns}")
-    return _digest(*parts)
-
-
-def _read_by(notebook: Path) -> list[str]:
-    """Digests of the stored tables, for the notebook that shows them."""
-    tables = sorted((notebook.parents[1] / "results").glob("*.csv")) if notebook.stem == "06_ablations" else []
-    return [hashlib.sha256(table.read_bytes()).hexdigest() for table in tables]
-
-
-def _notebook_source(path: Path) -> str:
-    cells = read_json(path)["cells"]
-    return json.dumps([[cell["cell_type"], cell["source"]] for cell in cells])
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Command line of `make run`; returns the exit status."""
     from affect_core.profiles import load_profile
-    from affect_core.workbook import project_root, run_folder
+    from affect_core.project_folders import project_root, run_folder
 
     parser = argparse.ArgumentParser(prog="affect_core.runner", description="Execute the workbook; write its report.")
     parser.add_argument("--profile", default="laptop", help="smoke, laptop, gpu, or the path of a .toml file")

@@ -26,11 +26,12 @@ from torch import Tensor, nn
 from affect_core.checkpoints import load_model, read_metadata, save_weights
 from affect_core.errors import AffectError
 from affect_core.profiles import load_profile
+from affect_core.project_folders import project_root
 from affect_core.record import PACKAGE
 from affect_core.stages import train_cotex, train_emma
 from affect_core.storage import read_json, write_json
 from affect_core.training import TrainRecord
-from affect_core.workbook import Workbook, open_workbook, project_root
+from affect_core.workbook import Workbook, open_workbook
 
 MODELS = ("mae", "prior", "emma", "cotex")
 FILES = {"mae": "mae.safetensors", "emma": "emma.safetensors", "cotex": "cotex.safetensors"}
@@ -103,7 +104,8 @@ def export(runs: Sequence[Path], book: Workbook, test: Workbook, folder: Path) -
 
     With combination (fitted on `book`'s validation people), scores on `test`'s corpora, and model cards.
     """
-    from affect_core.shipped_cards import combination, scores, write_cards
+    from affect_core.shipped_cards import write_cards
+    from affect_core.shipped_scores import combination, scores
 
     folder, training = Path(folder), {}
     for name in MODELS:

@@ -13,37 +13,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from affect_core.augment import Augmentation, prepare
-from affect_core.batches import Batch, FaceBatches, predict_corpus
-from affect_core.calibration import fit_thresholds
+from affect_core.batches import FaceBatches, predict_corpus
 from affect_core.corpora import Corpus
 from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
-from affect_core.labels import (
-    ACTION_UNITS,
-    AFFECTNET_EXPRESSIONS,
-    EXPRESSIONS,
-    AffectPrediction,
-    require_one_vocabulary,
-)
-from affect_core.losses import cotex_loss, expression_loss, multitask_loss, positive_weights
+from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS, AffectPrediction, require_one_vocabulary
+from affect_core.losses import positive_weights
 from affect_core.mae import MAE, MAEConfig
 from affect_core.metrics import lsd_score, mtl_score
 from affect_core.optim import parameter_groups
 from affect_core.priors import ExpressionPrior, TimmPrior, TimmPriorConfig, build_prior
 from affect_core.progress import Progress, no_progress
-from affect_core.record import weights_fingerprint
 from affect_core.splits import refuse_shared_groups
-from affect_core.storage import read_json, write_json
+from affect_core.stage_losses import cotraining_loss, emma_loss, mae_loss, prior_loss
 from affect_core.training import TrainConfig, TrainRecord, fit
 from affect_core.vit import ViTEncoder
-
-CALIBRATION_FRAMES = 2000
-"""Training frames to which the thresholds of action units are fitted."""
 
 VALIDATION_NOISE_SEED = 20220711
 """Seed of the masks under which reconstructions are validated: the same ones every epoch."""
@@ -174,31 +162,6 @@ def train_emma(
     return model, record
 
 
-def calibration_sample(training: Corpus) -> Corpus:
-    """At most `CALIBRATION_FRAMES` frames, evenly spread over the corpus."""
-    count = min(CALIBRATION_FRAMES, len(training))
-    return training.select(np.linspace(0, len(training) - 1, count).round().astype(int))
-
-
-def calibrate_emma(
-    model: EMMA, training: Corpus, size: int, directory: Path, *, device: torch.device | str = "cpu"
-) -> np.ndarray:
-    """Action-unit thresholds (12,) on probabilities, fitted on training frames and kept in `thresholds.json`.
-
-    The frames are those of `calibration_sample`.
-
-    Thresholds that were fitted to these very weights before are read, not fitted again.
-    """
-    path, weights = Path(directory) / "thresholds.json", weights_fingerprint(model)
-    if path.exists() and (kept := read_json(path))["weights"] == weights:
-        return np.array(kept["thresholds"])
-    sample = calibration_sample(training)
-    prediction, labels = predict_corpus(model, sample, size, device), sample.labels
-    thresholds = fit_thresholds(prediction.action_unit_logits, labels.action_units, labels.action_units_valid)
-    write_json(path, {"weights": weights, "action_units": ACTION_UNITS, "thresholds": thresholds.tolist()})
-    return thresholds
-
-
 def train_cotex(
     config: CoTEXConfig,
     training: TrainConfig,
@@ -246,35 +209,6 @@ def _to_start_from(start: torch.nn.Module | None, config, *others) -> torch.nn.M
         other = [name for name in names if getattr(config, name) != getattr(start.config, name)]
         raise AffectError(f"The model to start from differs from the settings in {', '.join(other)}.")
     return start
-
-
-# -- losses: (model, batch, generator) -> named scalars, as `training.fit` takes them ----------------------------------
-def mae_loss(model: MAE, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-    """Reconstruction of the hidden patches."""
-    return {"total": batch.share.mean(model.training_loss(batch.images, generator=generator, share=batch.share))}
-
-
-def prior_loss(model: DAN, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-    """Cross entropy, plus that of the auxiliary classifier if the config has one."""
-    known = batch.labels.expression_target
-    if not model.config.auxiliary:
-        return {"total": expression_loss(batch.share.together(model(batch.images)), *known)}
-    logits, auxiliary = map(batch.share.together, model.forward_with_auxiliary(batch.images))
-    parts = {"expression": expression_loss(logits, *known), "auxiliary": expression_loss(auxiliary, *known)}
-    return {"total": sum(parts.values()), **parts}
-
-
-def emma_loss(model: EMMA, batch: Batch, generator: torch.Generator, *, pos_weight: Tensor) -> dict[str, Tensor]:
-    """The three tasks' losses; pos_weight (12,) as in `losses.action_unit_loss`."""
-    prediction = model(batch.images).map(batch.share.together)
-    return multitask_loss(prediction, batch.labels, pos_weight=pos_weight)
-
-
-def cotraining_loss(model: CoTEX, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-    """Cross entropy of the masked views and the divergence between them, weighted by the model's config."""
-    logits = batch.share.together(model(batch.images, generator, batch.share), dim=1)  # (views, N, C)
-    known = batch.labels.expression_target
-    return cotex_loss(logits, *known, js_weight=model.config.js_weight)
 
 
 def _groups(model: torch.nn.Module, training: TrainConfig) -> list[dict]:

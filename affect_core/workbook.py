@@ -14,14 +14,16 @@ from affect_core.corpora import Corpus, available_corpora, open_corpus
 from affect_core.cotex import CoTEX
 from affect_core.dan import DAN
 from affect_core.emma import EMMA
+from affect_core.emma_thresholds import calibrate_emma
 from affect_core.errors import AffectError
 from affect_core.mae import MAE
 from affect_core.profiles import Profile, load_profile
 from affect_core.progress import NotebookBar, Progress, TerminalBar
+from affect_core.project_folders import project_root, run_folder
 from affect_core.record import environment_record, fingerprint, hardware
 from affect_core.report import NotebookReport
 from affect_core.stage_corpora import joined
-from affect_core.stages import calibrate_emma, pretrain_mae, train_cotex, train_emma, train_prior
+from affect_core.stages import pretrain_mae, train_cotex, train_emma, train_prior
 from affect_core.storage import write_json
 from affect_core.synthetic.embedded_corpus import write_embedded_corpus
 from affect_core.training import TrainRecord
@@ -32,28 +34,6 @@ CORPORA = {
     "abaw4": "videos with expression, action units, valence and arousal, for EMMA (s-Aff-Wild2 layout)",
     "lsd": "stills of 6 expressions, for CoTEX (as published: training on synthetic ones, validation on real ones)",
 }
-
-
-def project_root() -> Path:
-    """The checkout this package lives in, or the working directory if it is installed elsewhere."""
-    root = Path(__file__).resolve().parents[1]
-    return root if (root / "pyproject.toml").exists() else Path.cwd()
-
-
-def run_folder(run_dir: str | Path, default: str | Path) -> Path:
-    """Where a run's results go: `run_dir` from the project's root, or `runs/<default>` if it is empty.
-
-    Raises AffectError for a path with "..", which would leave the folder that it names, and for the project's root,
-    whose own notebooks would be overwritten.
-    """
-    root = project_root()
-    path = Path(run_dir) if str(run_dir) else Path("runs") / default
-    if ".." in path.parts:
-        raise AffectError(f"The run's folder {path} leads out of the folder it names; give a path without \"..\".")
-    folder = root / path
-    if folder.resolve() in (root.resolve(), *root.resolve().parents):
-        raise AffectError(f"The run's folder {path} holds the project itself; choose one inside runs/.")
-    return folder
 
 
 def select_device() -> torch.device:
@@ -152,7 +132,7 @@ class Workbook:
                           device=self.device, progress=self.progress)  # fmt: skip
 
     def calibrate_emma(self, model: EMMA) -> np.ndarray:
-        """Action-unit thresholds (12,) of this run's EMMA, fitted on training frames, see `stages.calibrate_emma`."""
+        """Action-unit thresholds (12,) of this run's EMMA, fitted on training frames, see `emma_thresholds`."""
         training = self.corpus("abaw4").split("training")
         return calibrate_emma(model, training, self.profile.vit.image_size, self.stage("emma"), device=self.device)
 

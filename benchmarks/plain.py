@@ -18,7 +18,8 @@ from torchvision.transforms import v2
 from affect_core.augment import IMAGENET_MEAN, IMAGENET_STD
 from affect_core.cotex import CoTEX
 from affect_core.losses import expression_loss
-from affect_core.vit import ViTEncoder, num_visible
+from affect_core.patches import num_visible
+from affect_core.vit import ViTEncoder
 
 
 class PlainFaces(Dataset):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 
-from affect_core.workbook import project_root
+from affect_core.project_folders import project_root
 
 PATIENCE = 420
 """Seconds to wait for anything; JupyterLab's first page takes long on a busy core."""

@@ -38,7 +38,12 @@ from mutants import Mutant, mutants_of  # noqa: E402
 GROUPS = {
     "losses": {"losses": ["losses", "golden"]},
     "metrics": {"metrics": ["metrics", "golden"]},
-    "masking": {"vit": ["vit", "mae", "backbones"], "mae": ["mae", "golden"], "cotex": ["cotex"]},
+    "masking": {
+        "patches": ["patches", "vit", "mae"],
+        "vit": ["vit", "mae", "backbones"],
+        "mae": ["mae", "golden"],
+        "cotex": ["cotex"],
+    },
     "labels": {"labels": ["labels", "readers", "readers_stills"], "corpora/label_text": ["label_text"]},
     "corpora": {
         "corpora/listing": ["listing"],

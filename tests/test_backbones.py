@@ -18,8 +18,8 @@ from affect_core.export import save_timm_encoder
 from affect_core.mae import MAE, MAEConfig
 from affect_core.optim import parameter_groups
 from affect_core.profiles import load_profile
+from affect_core.project_folders import project_root
 from affect_core.vit import ViTConfig, ViTEncoder, resample_positions
-from affect_core.workbook import project_root
 
 SMALL = {"image_size": 32, "patch_size": 8, "width": 24, "depth": 2, "heads": 3}
 KINDS = {

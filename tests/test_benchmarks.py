@@ -18,8 +18,8 @@ from affect_core.errors import AffectError
 from affect_core.labels import EXPRESSIONS, AffectPrediction
 from affect_core.losses import cotex_loss
 from affect_core.mae import MAEConfig
+from affect_core.project_folders import project_root
 from affect_core.vit import ViTConfig
-from affect_core.workbook import project_root
 from benchmarks import colour_photographs, peers, photographs
 from benchmarks.ceilings import counted_gflop
 from benchmarks.corpus_reading import _shard_reading, measure_reading, write_sparse_corpus

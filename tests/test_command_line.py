@@ -30,8 +30,9 @@ from affect_core.labels import AffectPrediction
 from affect_core.metrics import lsd_score, mtl_score
 from affect_core.picture_files import find_pictures
 from affect_core.prediction import Predictor
+from affect_core.project_folders import project_root
 from affect_core.smoothing import frame_numbers, smooth_prediction
-from affect_core.workbook import open_workbook, project_root
+from affect_core.workbook import open_workbook
 
 COMMANDS = ("render", "audit", "train", "evaluate", "predict", "submit", "export", "run")
 

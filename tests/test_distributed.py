@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from affect_core.augment import Augmentation, augment
 from affect_core.distributed import Share, from_main, is_main, lost_a_process, main_first, share_of, world
 from affect_core.errors import AffectError
+from affect_core.patches import random_noise
 from affect_core.storage import read_json
 from affect_core.train import main as train_command
-from affect_core.vit import random_noise
 
 
 @pytest.mark.parametrize("total, processes", [(8, 2), (7, 2), (5, 4), (3, 1)])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affect_core.workbook import project_root
+from affect_core.project_folders import project_root
 
 ROOT = project_root()
 PAGES = sorted(path for folder in (".", "docs", "data", "benchmarks", "results", "data/weights")

@@ -72,7 +72,7 @@ from affect_core.synthetic.expressions import draw_display
 from affect_core.synthetic.people import sample_person
 from affect_core.synthetic.renderer import render
 from affect_core.synthetic.scene import sample_scene
-from affect_core.workbook import project_root
+from affect_core.project_folders import project_root
 rng, names = np.random.default_rng(0), ["happiness", "anger", "surprise", "sadness"] * 5
 pixels = np.stack([render(sample_person(rng, "abaw"), draw_display(rng, name, 1.0).action_units,
                           sample_scene(rng, "clean"), size=64) for name in names])

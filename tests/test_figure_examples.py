@@ -31,7 +31,7 @@ from affect_core.interventions import score_influence
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS, LSD_EXPRESSIONS
 from affect_core.metrics import best_constant_prediction, mtl_score
 from affect_core.photos import Face, Photo, PhotoReading, VideoReading
-from affect_core.workbook import project_root
+from affect_core.project_folders import project_root
 
 FIGURE_FUNCTIONS = {
     name: function

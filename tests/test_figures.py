@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from affect_core import figures
+from affect_core.figures.arrays import as_images
 from affect_core.figures.attention import common_range, overlay, unit_range
 from affect_core.figures.faces import HIDDEN, hide, part_of, pixel_mask
 from affect_core.figures.learning import curves_of
@@ -23,7 +24,6 @@ from affect_core.figures.style import (
     EXPRESSION_MARKERS,
     SERIES_COLOURS,
     SERIES_MARKERS,
-    as_images,
     count,
     quantity_name,
 )

@@ -9,9 +9,9 @@ from affect_core import int8_effects
 from affect_core.batches import predict_corpus
 from affect_core.export import export_onnx, onnx_predictor, write_int8_onnx
 from affect_core.metrics import mtl_score
+from affect_core.project_folders import project_root
 from affect_core.shipped import shipped_model, weights_dir
 from affect_core.storage import read_json
-from affect_core.workbook import project_root
 
 
 def test_each_score_is_that_of_the_file_and_the_differences_add_up(smoke_book, tmp_path):

@@ -9,8 +9,8 @@ import pytest
 from affect_core.errors import AffectError
 from affect_core.lesson_pages import MOST_BYTES, page_digest, source_digest, stale_pages, write_pages
 from affect_core.page_exporter import PageExporter, mathml
+from affect_core.project_folders import project_root
 from affect_core.storage import read_json
-from affect_core.workbook import project_root
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 EVIL = '<style>td {color: red}</style><script>alert(1)</script><table onclick="x()"><tr><td>42</td></tr></table>'

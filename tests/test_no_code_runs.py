@@ -82,7 +82,7 @@ def test_the_runner_writes_nothing_outside_its_folder(case, options, tmp_path, m
     recorded(case)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks/00_tour.ipynb").write_text("precious")
-    monkeypatch.setattr("affect_core.workbook.project_root", lambda: tmp_path)
+    monkeypatch.setattr("affect_core.project_folders.project_root", lambda: tmp_path)
     assert runner.main(options) == 1
     assert capsys.readouterr().out.startswith("error: ")
     assert [path.name for path in tmp_path.rglob("*")] == ["notebooks", "00_tour.ipynb"]

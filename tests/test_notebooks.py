@@ -5,9 +5,9 @@ import json
 import pytest
 from published_layouts import write_abaw4, write_lsd
 
+from affect_core.project_folders import project_root
 from affect_core.runner import NEEDS, run_workbook
 from affect_core.storage import read_json
-from affect_core.workbook import project_root
 
 NOTEBOOKS = project_root() / "notebooks"
 

@@ -10,10 +10,10 @@ from affect_core.batches import predict_corpus
 from affect_core.bootstrap import paired_differences, resampled_scores
 from affect_core.labels import AffectLabels, AffectPrediction
 from affect_core.metrics import mtl_score
+from affect_core.project_folders import project_root
 from affect_core.shipped import weights_dir
 from affect_core.smoothing import frame_numbers, smooth_prediction
 from affect_core.storage import read_json
-from affect_core.workbook import project_root
 
 
 def some(n: int = 60) -> tuple[AffectPrediction, AffectLabels, list[str]]:

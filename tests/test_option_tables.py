@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from affect_core.option_tables import option_rows, options_markdown
-from affect_core.workbook import project_root
+from affect_core.project_folders import project_root
 
 RESULTS = project_root() / "results"
 

@@ -16,8 +16,8 @@ from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS, LSD_EXPRESSIONS
 from affect_core.prediction import Predictor, as_pictures, to_expressions
+from affect_core.project_folders import project_root
 from affect_core.vit import ViTConfig
-from affect_core.workbook import project_root
 
 VIT = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=3)
 

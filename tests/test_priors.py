@@ -14,9 +14,9 @@ from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.priors import CustomPrior, CustomPriorConfig, TimmPrior, TimmPriorConfig, pretrained_prior
 from affect_core.profiles import load_profile
+from affect_core.project_folders import project_root
 from affect_core.stages import train_prior
 from affect_core.vit import ViTConfig
-from affect_core.workbook import project_root
 
 CONFIG = EMMAConfig(vit=ViTConfig(image_size=32, patch_size=8, width=24, depth=1, heads=3), hidden=8, va_hidden=4)
 NAME = "test_resnet"  # timm's smallest: 0.5 million parameters

@@ -5,7 +5,7 @@ import pytest
 
 from affect_core import evidence_tables
 from affect_core.experiments import COMPARISONS, IDEAS, Cell, cells
-from affect_core.workbook import project_root
+from affect_core.project_folders import project_root
 
 
 def test_the_readme_shows_the_stored_headline():
@@ -47,7 +47,8 @@ def test_the_figure_of_a_claim_shows_paired_differences_in_order():
     assert any(f"{abs(stored.difference):.3f}" in text.get_text() for text in right.texts)
     merged = evidence_tables.evidence_figure(settings, "1 MAE prior", differences=differences)
     titles = [axes.get_title(loc="left").replace(",", ":").split(":")[0] for axes in merged.axes[::2]]
-    assert titles == ["EMMA", "EMMA", "CoTEX", "CoTEX", "With five times the schedule"], "shares are rows of one panel"
+    longer = "With five times the schedule"
+    assert titles == ["EMMA", "EMMA", longer, "CoTEX", "CoTEX", longer], "shares are rows of one panel"
     assert "by share of the labels" in merged.axes[0].get_title(loc="left")
     assert [text.get_text()[:4] for text in merged.axes[0].get_yticklabels()] == ["1 %:", "10 %", "100 "]
     alone = evidence_tables.evidence_figure(settings, "4 JS divergence")

@@ -11,12 +11,12 @@ from PIL import Image
 
 from affect_core import command_line
 from affect_core.checkpoints import save_weights
+from affect_core.emma_thresholds import calibrate_emma
 from affect_core.errors import AffectError
 from affect_core.labels import ACTION_UNITS
 from affect_core.prediction import Predictor
 from affect_core.record import weights_fingerprint
 from affect_core.run_models import kept_thresholds, run_model, run_predictor
-from affect_core.stages import calibrate_emma
 
 THRESHOLDS = tuple(np.linspace(0.2, 0.8, 12).tolist())
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), np.uint8)
@@ -31,7 +31,7 @@ def run_dir(tmp_path):
 
 
 def keep_thresholds(run_dir, model):
-    """As `stages.calibrate_emma` keeps them."""
+    """As `emma_thresholds.calibrate_emma` keeps them."""
     record = {"weights": weights_fingerprint(model), "action_units": ACTION_UNITS, "thresholds": THRESHOLDS}
     (run_dir / "emma" / "thresholds.json").write_text(json.dumps(record))
 

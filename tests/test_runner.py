@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from affect_core import notebook_process, runner
+from affect_core import notebook_inputs, notebook_process, progress_watcher, runner
 from affect_core.errors import AffectError
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -88,10 +88,10 @@ def test_a_failing_notebook_stops_the_run_with_its_name_and_reason(two):
 def test_files_under_the_corpus_root_are_inputs(tmp_path):
     (tmp_path / "labels.txt").write_text("a")
     parameters = {"profile": "smoke", "corpus_root": str(tmp_path), "run_dir": "r", "seed": 0}
-    before = runner._shared_inputs(parameters)
-    assert runner._shared_inputs(parameters) == before
+    before = notebook_inputs.shared_inputs(parameters)
+    assert notebook_inputs.shared_inputs(parameters) == before
     (tmp_path / "labels.txt").write_text("ab")
-    assert runner._shared_inputs(parameters) != before
+    assert notebook_inputs.shared_inputs(parameters) != before
 
 
 def test_the_command_line_says_an_error_in_one_sentence(tmp_path, monkeypatch, capsys):
@@ -109,7 +109,7 @@ def test_a_notebook_that_is_not_there_is_said_before_anything_is_done(typo, tmp_
 
 
 def test_every_notebook_of_the_list_exists_and_needs_only_earlier_ones():
-    from affect_core.workbook import project_root
+    from affect_core.project_folders import project_root
 
     names = list(runner.NEEDS)
     assert names == sorted(path.stem for path in (project_root() / "notebooks").glob("*.ipynb"))
@@ -118,8 +118,8 @@ def test_every_notebook_of_the_list_exists_and_needs_only_earlier_ones():
 
 
 def test_progress_of_a_kernel_is_shown(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(runner._Watcher, "interval", 0.05)
-    with runner._Watcher([tmp_path / "line", tmp_path / "other"]):
+    monkeypatch.setattr(progress_watcher.ProgressWatcher, "interval", 0.05)
+    with progress_watcher.ProgressWatcher([tmp_path / "line", tmp_path / "other"]):
         (tmp_path / "line").write_text("mae 3/10")
         (tmp_path / "other").write_text("prior 1/10")
         time.sleep(0.5)

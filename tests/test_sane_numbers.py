@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_losses import labels, random
 
-from affect_core import stages
+from affect_core import stage_losses, stages
 from affect_core.batches import Batch
 from affect_core.dan import DAN
 from affect_core.distributed import Share
@@ -86,8 +86,8 @@ def test_a_batch_without_any_label_has_zero_gradients_in_every_stage(emma, bf16)
     unknown = AffectLabels.missing(N).to("cpu")
     batch = Batch(random(N, 3, 32, 32), unknown, Share(N))
     prior = DAN(load_profile("smoke").prior).train()
-    losses = {emma: lambda: stages.emma_loss(emma, batch, None, pos_weight=torch.ones(12)),
-              prior: lambda: stages.prior_loss(prior, batch, None)}  # fmt: skip
+    losses = {emma: lambda: stage_losses.emma_loss(emma, batch, None, pos_weight=torch.ones(12)),
+              prior: lambda: stage_losses.prior_loss(prior, batch, None)}  # fmt: skip
     for model, loss in losses.items():
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             total = loss()["total"]
@@ -103,7 +103,7 @@ def test_faces_of_one_colour_give_finite_losses_and_gradients(emma, bf16, pixels
     batch = Batch(torch.full((N, 3, 32, 32), pixels), gappy(), Share(N))
     torch.manual_seed(0)
     models = {"mae": stages.MAE(profile.mae), "prior": DAN(profile.prior), "cotex": stages.CoTEX(profile.cotex)}
-    losses = {"mae": stages.mae_loss, "prior": stages.prior_loss, "cotex": stages.cotraining_loss}
+    losses = {"mae": stage_losses.mae_loss, "prior": stage_losses.prior_loss, "cotex": stage_losses.cotraining_loss}
     batch = replace(batch, labels=replace(batch.labels, expression=batch.labels.expression.clamp(max=5)))
     for stage, model in models.items():
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):

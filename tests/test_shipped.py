@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from affect_core import shipped, shipped_cards
+from affect_core import shipped, shipped_scores
 from affect_core.calibration import expected_calibration_error
 from affect_core.checkpoints import load_model
 from affect_core.errors import AffectError
@@ -51,7 +51,7 @@ def test_cards_say_data_command_seed_scores_use_and_groups(folder, smoke_book):
     assert "views of CoTEX" in card and "CNN and ViT" in card, "which uncertainty was measured, and against what"
     scores = read_json(folder / "scores.json")
     assert 0 < scores["mae"]["held-out error"] < 2 and {"estimate", "low", "high"} <= set(scores["emma"]["p_mtl"])
-    stills = shipped_cards.known_expressions(smoke_book.corpus("affectnet"))[1]
+    stills = shipped_scores.known_expressions(smoke_book.corpus("affectnet"))[1]
     assert sum(row["n"] for row in scores["predict"]["by group"][:3]) == scores["predict"]["n by group"] == len(stills)
     assert scores["predict"]["n"] < len(stills), "the other scores are of validation people"
 
@@ -99,14 +99,14 @@ def test_the_temperature_of_overconfident_logits_is_found():
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 1.5, (4000, 8))
     target = np.array([rng.choice(8, p=np.exp(row)) for row in log_softmax(logits, axis=1)])
-    assert shipped_cards.fit_temperature(3 * logits, target) == pytest.approx(3, rel=0.1)
+    assert shipped_scores.fit_temperature(3 * logits, target) == pytest.approx(3, rel=0.1)
     cooled = np.exp(log_softmax(logits, axis=1))
     assert expected_calibration_error(cooled.max(axis=1), cooled.argmax(axis=1) == target) < 0.03
 
 
 def test_faces_of_contempt_have_no_expression_among_the_eight(smoke_book):
     corpus = smoke_book.corpus("affectnet").split("validation")
-    known, column = shipped_cards.known_expressions(corpus)
+    known, column = shipped_scores.known_expressions(corpus)
     names = [AFFECTNET_EXPRESSIONS[index] for index in known.labels.expression]
     assert "contempt" not in names and [EXPRESSIONS[index] for index in column] == names
     contempt = (corpus.labels.expression == AFFECTNET_EXPRESSIONS.index("contempt")).sum()
@@ -115,7 +115,7 @@ def test_faces_of_contempt_have_no_expression_among_the_eight(smoke_book):
 
 def test_groups_are_counted_by_age_gender_and_skin_tone():
     truth = pd.DataFrame({"age": [10, 30, 70, 30], "gender": [0, 1, 0.4, 0.6], "skin_tone": [0.1, 0.5, 0.9, 0.9]})
-    rows = {row["group"]: row for row in shipped_cards.by_group(truth, np.array([True, False, True, True]))}
+    rows = {row["group"]: row for row in shipped_scores.by_group(truth, np.array([True, False, True, True]))}
     assert rows["age: 18 to 59"]["n"] == 2 and rows["age: 18 to 59"]["estimate"] == 0.5
     assert rows["gender: rendered female"]["n"] == 2 and rows["skin tone: darker third"]["estimate"] == 1
     assert rows["skin tone: darker third"]["low"] < 1 == rows["skin tone: darker third"]["high"]

@@ -20,7 +20,8 @@ from affect_core.labels import AFFECTNET_EXPRESSIONS, CORPUS_EXPRESSIONS, EXPRES
 from affect_core.losses import multitask_loss
 from affect_core.metrics import lsd_score, mtl_score
 from affect_core.stage_corpora import StageCorpora
-from affect_core.stages import prior_loss, train_cotex, train_emma, train_prior
+from affect_core.stage_losses import prior_loss
+from affect_core.stages import train_cotex, train_emma, train_prior
 from affect_core.workbook import open_workbook
 
 MINE = """image,AU12,AU1,split,group

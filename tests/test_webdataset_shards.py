@@ -23,7 +23,8 @@ from affect_core.batches import FaceBatches
 from affect_core.corpora import BadRowsError, ShardStream, open_packed, pack_shards, write_shards
 from affect_core.corpora import webdataset_packing as packing
 from affect_core.corpora.problems import ProblemLog
-from affect_core.corpora.webdataset_shards import ShardFace, expand_shards, known_of, labels_of, read_shard
+from affect_core.corpora.shard_labels import known_of, labels_of
+from affect_core.corpora.webdataset_shards import ShardFace, expand_shards, read_shard
 from affect_core.errors import AffectError
 from affect_core.labels import ACTION_UNITS, AffectLabels
 from affect_core.mae import MAE, MAEConfig

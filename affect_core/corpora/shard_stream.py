@@ -10,7 +10,8 @@ import numpy as np
 
 from affect_core.corpora.image_decoding import UnusableImageError, decode_image
 from affect_core.corpora.problems import OnBadRows, Problem, ProblemLog
-from affect_core.corpora.webdataset_shards import ShardFace, expand_shards, labels_of, read_shard
+from affect_core.corpora.shard_labels import labels_of
+from affect_core.corpora.webdataset_shards import ShardFace, expand_shards, read_shard
 from affect_core.errors import AffectError
 from affect_core.labels import EXPRESSIONS, AffectLabels
 

@@ -24,7 +24,8 @@ from affect_core.corpora.image_decoding import UnusableImageError, decode_image
 from affect_core.corpora.packed import LABEL_ARRAYS, PackedCorpus, claim, corpus_of, write_record
 from affect_core.corpora.packed_columns import write_column
 from affect_core.corpora.problems import OnBadRows, Problem, ProblemLog
-from affect_core.corpora.webdataset_shards import expand_shards, labels_of, read_shard
+from affect_core.corpora.shard_labels import labels_of
+from affect_core.corpora.webdataset_shards import expand_shards, read_shard
 from affect_core.errors import AffectError
 from affect_core.labels import EXPRESSIONS, AffectLabels
 from affect_core.progress import Progress, no_progress

@@ -32,9 +32,9 @@ def export_model_file(source: str | Path, out: str | Path, *, trained_on: str = 
 
     trained_on  a sentence for the model card of a folder, which needs it
     int8        8-bit weights, for an .onnx alone
-    A folder keeps the metadata of `source`, and thresholds that `stages.calibrate_emma` left beside it for these very
-    weights; scores in the metadata go on the card. Raises AffectError for an output of another kind, what an option
-    does not go with, or a model that does not have the form.
+    A folder keeps the metadata of `source`, and thresholds that `emma_thresholds.calibrate_emma` left beside it for
+    these very weights; scores in the metadata go on the card. Raises AffectError for an output of another kind, what an
+    option does not go with, or a model that does not have the form.
     """
     source, out = Path(source), Path(out)
     form = _form(out)

@@ -1,6 +1,7 @@
 """Arrays in, matplotlib Figure out: one visual language for every figure of the project.
 
 style       colours, order, titles             mosaic      many small pictures on one canvas
+arrays      what is drawn, from numpy or torch
 faces       sheets, grids, masks               circumplex  valence and arousal, expressions on it
 corpus      what is annotated                  agreement   confusion, F1 of action units, thresholds
 learning    curves along training              comparison  score parts, ablations

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from affect_core.figures.arrays import as_array
 from affect_core.figures.style import (
     ACTION_UNIT_COLOURS,
     BASELINE,
@@ -15,7 +16,6 @@ from affect_core.figures.style import (
     PUBLISHED,
     SEQUENTIAL,
     action_unit_label,
-    as_array,
     count,
     expression_colour,
     figure_function,

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from affect_core.figures.arrays import as_array
 from affect_core.figures.style import (
     INK,
-    as_array,
     counts_of,
     expression_colour,
     figure_function,

@@ -14,8 +14,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy.ndimage import zoom
 
+from affect_core.figures.arrays import as_array, as_images
 from affect_core.figures.mosaic import Mosaic
-from affect_core.figures.style import DIVERGING, HEAT, as_array, as_images, count, figure_function, subtitle_of
+from affect_core.figures.style import DIVERGING, HEAT, count, figure_function, subtitle_of
 
 COARSE = 8
 """Cells a side below which a map is not interpolated: 4 x 4 cells smoothed would show what nobody measured."""

@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from affect_core.figures.arrays import as_array
 from affect_core.figures.circumplex import draw_circumplex
 from affect_core.figures.style import (
     OURS,
     SEQUENTIAL,
-    as_array,
     count,
     count_bar,
     figure_function,

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from affect_core.figures.arrays import as_array, as_images
 from affect_core.figures.circumplex import draw_circumplex
 from affect_core.figures.style import (
     ACTION_UNIT_COLOURS,
     INK,
     OURS,
     action_unit_label,
-    as_array,
-    as_images,
     expression_colour,
     figure_function,
     grid_lines,

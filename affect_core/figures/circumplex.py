@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
+from affect_core.figures.arrays import as_array
 from affect_core.figures.style import (
     EXPRESSION_MARKERS,
     MUTED,
     RULE,
-    as_array,
     count,
     expression_colour,
     figure_function,

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
+from affect_core.figures.arrays import as_array
 from affect_core.figures.style import (
     ACTION_UNIT_COLOURS,
     INK,
     MUTED,
     SEQUENTIAL,
     action_unit_label,
-    as_array,
     count,
     expression_colour,
     figure_function,

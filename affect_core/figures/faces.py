@@ -9,13 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from affect_core.figures.arrays import as_array, as_images
 from affect_core.figures.mosaic import Mosaic
 from affect_core.figures.style import (
     EXPRESSION_COLOURS,
     INK,
     MUTED,
-    as_array,
-    as_images,
     count,
     expression_colour,
     figure_function,

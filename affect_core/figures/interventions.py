@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from affect_core.figures.arrays import as_array
 from affect_core.figures.circumplex import HALO, draw_circumplex
 from affect_core.figures.style import (
     ACTION_UNIT_COLOURS,
@@ -18,7 +19,6 @@ from affect_core.figures.style import (
     INK,
     MUTED,
     OURS,
-    as_array,
     counts_of,
     expression_colour,
     figure_function,

@@ -9,14 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from affect_core.figures.style import (
-    as_images,
-    expression_colour,
-    figure_function,
-    printable,
-    subtitle_of,
-    titled_figure,
-)
+from affect_core.figures.arrays import as_images
+from affect_core.figures.style import expression_colour, figure_function, printable, subtitle_of, titled_figure
 
 _HALO = "#ffffff"
 

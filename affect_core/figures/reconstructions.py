@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from affect_core.augment import IMAGENET_MEAN, IMAGENET_STD
+from affect_core.figures.arrays import as_array, as_images
 from affect_core.figures.faces import hide, pixel_mask
 from affect_core.figures.mosaic import Mosaic
-from affect_core.figures.style import as_array, as_images, count, figure_function, subtitle_of
+from affect_core.figures.style import count, figure_function, subtitle_of
 
 
 @figure_function

@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 from affect_core.calibration import expected_calibration_error
+from affect_core.figures.arrays import as_array
 from affect_core.figures.style import (
     BASELINE,
     INK,
     MUTED,
     OURS,
-    as_array,
     count,
     figure_function,
     grid_lines,

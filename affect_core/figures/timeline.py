@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from affect_core.figures.arrays import as_array, as_images
 from affect_core.figures.style import (
     AROUSAL_COLOUR,
     INK,
@@ -16,8 +17,6 @@ from affect_core.figures.style import (
     SEQUENTIAL,
     VALENCE_COLOUR,
     action_unit_label,
-    as_array,
-    as_images,
     count,
     expression_colour,
     figure_function,

@@ -7,13 +7,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from affect_core.figures.arrays import as_array
 from affect_core.figures.circumplex import HALO, draw_circumplex
 from affect_core.figures.style import (
     INK,
     MUTED,
     OURS,
     SEQUENTIAL,
-    as_array,
     count,
     count_bar,
     figure_function,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from affect_core.errors import AffectError
-from affect_core.vit import num_visible
+from affect_core.patches import num_visible
 
 SMALLEST_IMAGE = 32
 """Pixels: the CNN's five halvings leave nothing of a smaller image."""

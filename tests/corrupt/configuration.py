@@ -7,7 +7,8 @@ from importlib import resources
 from pathlib import Path
 
 from affect_core.profiles import load_profile
-from affect_core.workbook import open_workbook, run_folder
+from affect_core.project_folders import run_folder
+from affect_core.workbook import open_workbook
 from corrupt.case import Case, Refused
 
 SMOKE = (resources.files("affect_core.profiles") / "smoke.toml").read_text()
