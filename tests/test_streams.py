@@ -36,7 +36,7 @@ def threads_of_a_new_thread() -> int:
 
 
 def test_results_come_in_order_and_really_from_two_at_once():
-    both = threading.Barrier(2, timeout=300)  # only against a hang  # passed only by two at once
+    both = threading.Barrier(2, timeout=300)  # passed only by two at once; the time is against a hang
 
     def work(number):
         both.wait()
