@@ -21,6 +21,8 @@ from affect_core.distributed import Share
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _NEUTRAL = (1.0, 1.0, 1.0, 0.0)
+_TRIES = 10
+"""Windows drawn for a random resized crop until one lies within the image; then the whole image, as in torchvision."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Augmentation:
     enlarge: float = 1.04
     """The image is resized to `enlarge` x size and a random size x size window of it is cut out."""
     crop_area: tuple[float, float] | None = None
-    """If given, a random resized crop with this share of the area (aspect ratio 3/4 to 4/3) replaces `enlarge`."""
+    """If given, a random resized crop with this share of the area (aspect ratio 3/4 to 4/3) replaces `enlarge`. It is
+    torchvision's RandomResizedCrop: a window that is larger than the image is drawn again."""
     flip: bool = True
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     """Brightness, contrast, saturation, hue."""
@@ -118,9 +121,12 @@ def _crop_windows(config: Augmentation, draw: _Draws) -> tuple[torch.Tensor, tor
     """Half-extent (n, 2) and centre (n, 2) of each window, x before y, in the coordinates -1 to 1 of the image."""
     if config.crop_area is not None:
         smallest, largest = config.crop_area
-        area = smallest + (largest - smallest) * draw()
-        ratio = torch.exp((2 * draw() - 1) * math.log(4 / 3))
-        half = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1.0)
+        area = smallest + (largest - smallest) * draw(_TRIES)
+        ratio = torch.exp((2 * draw(_TRIES) - 1) * math.log(4 / 3))
+        halves = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=2)  # (n, tries, 2)
+        fits = (halves <= 1).all(dim=2)
+        first = halves[torch.arange(len(halves), device=halves.device), fits.float().argmax(dim=1)]  # (n, 2)
+        half = torch.where(fits.any(dim=1, keepdim=True), first, 1.0)
         offset = draw(2) * 2 - 1
     else:
         offset = draw(2) * 2 - 1

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
 from affect_core import augment as batched
-from affect_core.augment import Augmentation, augment, denormalize, normalize, prepare
+from affect_core.augment import Augmentation, _crop_windows, _Draws, augment, denormalize, normalize, prepare
+from affect_core.distributed import Share
 
 NOTHING = Augmentation(enlarge=1.0, flip=False)
 
@@ -68,6 +70,31 @@ def test_crop_area_shows_that_share_of_the_image():
     ratio = width / 0.5  # sqrt(aspect ratio)
     assert ratio.min() > 0.85 and ratio.max() < 1.17
     assert ratio.min() < 0.90 and ratio.max() > 1.10
+
+
+@pytest.mark.parametrize("crop_area", [(0.2, 1.0), (0.5, 1.0), (0.9, 1.0)])
+def test_random_crops_match_torchvisions_in_distribution(crop_area):
+    """Areas, aspect ratios and places of windows, and how many reach a whole side, against RandomResizedCrop."""
+    side, count = 1000, 4000
+    draws = _Draws(generator(), torch.device("cpu"), Share(count))
+    half, center = _crop_windows(Augmentation(crop_area=crop_area), draws)
+    assert (half > 0).all() and (center.abs() + half <= 1 + 1e-6).all(), "within the image"
+    torch.manual_seed(0)
+    theirs, picture = v2.RandomResizedCrop(8, crop_area, (3 / 4, 4 / 3)), torch.zeros(3, side, side)
+    windows = torch.tensor([[drawn[name] for name in ("width", "height", "left", "top")] for drawn in
+                            (theirs.make_params([picture]) for _ in range(count))]) / side  # fmt: skip
+    expected = torch.cat([windows[:, :2], windows[:, 2:] * 2 + windows[:, :2] - 1], dim=1)  # half extents, centres
+    ours = torch.cat([half, center], dim=1)
+    for of in (lambda w: w[:, 0] * w[:, 1], lambda w: (w[:, 0] / w[:, 1]).log(), lambda w: w[:, 2], lambda w: w[:, 3]):
+        assert ks_2samp(of(ours).numpy(), of(expected).numpy()).pvalue > 0.01
+    whole = [(w[:, :2].amax(dim=1) > 0.999).double().mean().item() for w in (ours, expected)]
+    assert whole[0] == pytest.approx(whole[1], abs=0.02)
+
+
+def test_a_crop_that_never_fits_is_the_whole_image():
+    draws = _Draws(generator(), torch.device("cpu"), Share(50))
+    half, center = _crop_windows(Augmentation(crop_area=(2.0, 3.0)), draws)
+    assert (half == 1).all() and (center == 0).all()
 
 
 def test_jitter_matches_torchvisions_in_distribution():
