@@ -184,6 +184,18 @@ def test_what_differs_from_the_released_set_is_said_in_words(root):
     assert "validation, images with a label: 6, 4,664 fewer than the released 4,670" in text
 
 
+def test_released_counts_of_s_aff_wild2_are_the_published_numbers():
+    """FORMATS: what the mask of each task leaves, and the training expressions by index."""
+    expressions = {"neutral": 23976, "anger": 4555, "disgust": 3168, "fear": 3122, "happiness": 18135, "sadness": 7609,
+                   "surprise": 5228, "other": 24852}  # fmt: skip
+    kinds = ("images with a label", "images with valence and arousal", "images with an expression",
+             "images with action units")  # fmt: skip
+    assert RELEASED["abaw4"]["training"] == {
+        **dict(zip(kinds, (142_333, 103_917, 90_645, 103_316), strict=True)), **expressions
+    }
+    assert RELEASED["abaw4"]["validation"] == dict(zip(kinds, (26_876, 26_876, 15_440, 26_876), strict=True))
+
+
 def test_published_classes_add_up():
     for name, words in (("abaw4", EXPRESSIONS), ("lsd", LSD_EXPRESSIONS)):
         counts = RELEASED[name]["training"]

@@ -8,6 +8,7 @@ from affect_core.errors import AffectError
 from affect_core.labels import EXPRESSIONS
 from affect_core.profiles import BUILT_IN, load_profile
 from affect_core.storage import read_json
+from affect_core.training import TrainConfig
 from affect_core.workbook import open_workbook
 
 
@@ -32,6 +33,26 @@ def test_the_gpu_profile_is_the_papers():
     assert (mae.base_learning_rate, mae.betas, mae.clip_norm) == (1.5e-4, (0.9, 0.95), None)
     assert (profile.mae.decoder_width, profile.mae.decoder_depth, profile.mae.decoder_heads) == (512, 8, 16)
     assert profile.mae.norm_pix_loss and profile.mae.mask_ratio == 0.75
+
+
+def test_the_rest_of_the_gpu_profile_is_the_papers():
+    """METHOD: regularisation and augmentation of EMMA, CoTEX and MAE; FORMATS: s-Aff-Wild2's faces are of 112 px."""
+    profile = load_profile("gpu")
+    emma, cotex, mae = profile.emma_training, profile.cotex_training, profile.mae_training
+    assert (profile.vit.drop_path, profile.vit.readout, profile.store_size) == (0.1, "class_token", 112)
+    assert (cotex.base_learning_rate, cotex.layer_decay, cotex.clip_norm) == (5e-4, 0.65, 0.05)
+    assert cotex.weight_decay == mae.weight_decay == 0.05 and mae.layer_decay is None
+    assert (profile.cotex.mask_ratio, cotex.batch_size) == (0.75, 256)
+    seen = profile.cotex_augmentation
+    assert (seen.enlarge, seen.crop_area, seen.flip, seen.jitter_probability) == (1.02, None, True, 0.0)
+    seen = profile.emma_augmentation
+    assert (seen.crop_area, seen.flip, seen.jitter) == (None, True, (0.4, 0.4, 0.4, 0.1))
+    seen = profile.mae_augmentation
+    assert (seen.crop_area, seen.flip, seen.jitter_probability) == ((0.2, 1.0), True, 0.0)
+    assert seen.grayscale_probability == profile.emma_augmentation.grayscale_probability == 0.0
+    assert profile.cotex_augmentation.grayscale_probability == 0.0
+    assert TrainConfig().minimum_learning_rate == emma.minimum_learning_rate == 1e-6
+    assert TrainConfig().betas == emma.betas == cotex.betas == (0.9, 0.999)  # AdamW's own
 
 
 def test_the_seed_reaches_every_stage():

@@ -4,7 +4,8 @@
     CSV    affectnet/{training,validation}.csv           affectnet/Manually_Annotated_Images/<folder>/<name>.jpg
 
 In both, expression codes above 7 (none, uncertain, no face) are not expressions and -2 is no valence or arousal: they
-become masks and are counted. Nobody is named: each image is its own group.
+become masks and are counted. The names `_val`, `_aro`, `_lnd` and the code -2 are from memory, not verified. Nobody is
+named: each image is its own group.
 """
 
 from __future__ import annotations
