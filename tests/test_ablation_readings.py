@@ -56,7 +56,7 @@ def test_ratios_and_weights_are_in_order(tables):
     settings, _ = tables
     ratios = settings[settings["question"].str.startswith("How much should each view hide?")]["setting"]
     weights = settings[settings["question"].str.startswith(HEAVY)]["setting"]
-    assert list(ratios) == ["0", "0.25", "0.5", "0.75 (published)", "0.9"]
+    assert list(ratios) == ["0 (published script)", "0.25", "0.5", "0.75 (paper: most)", "0.9"]
     assert list(weights) == ["0", "1", "10", "30", "100 (published)"]
 
 

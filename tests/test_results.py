@@ -41,7 +41,7 @@ def test_the_figure_of_a_claim_shows_paired_differences_in_order():
     panels = zip(figure.axes[::2], figure.axes[1::2], strict=True)
     left, right = next(panel for panel in panels if "hide" in panel[0].get_title(loc="left"))
     assert [text.get_text() for text in left.get_yticklabels()] == [
-        "0.5 against 0", "0.5 against 0.25", "0.5 against 0.75 (published)", "0.5 against 0.9",
+        "0.5 against 0 (published script)", "0.5 against 0.25", "0.5 against 0.75 (paper: most)", "0.5 against 0.9",
     ]  # fmt: skip
     stored = differences[differences["question"].str.startswith("How much should each view hide?")].iloc[0]
     assert any(f"{abs(stored.difference):.3f}" in text.get_text() for text in right.texts)
