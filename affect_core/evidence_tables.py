@@ -144,8 +144,8 @@ def _by_idea(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _order(ideas: pd.Series, names: pd.Series) -> np.ndarray:
-    """Row places: ideas as they come; of each idea the settings by the number they begin with ("0.75 (published)"), if
-    all do."""
+    """Row places: ideas as they come; of each idea the settings by the number they begin with ("0.75 (paper: most)"),
+    if all do."""
     ideas = pd.Series(pd.factorize(ideas)[0])
     numbers = names.astype(str).str.extract(r"^([\d.]+)")[0].astype(float).reset_index(drop=True)
     usable = numbers.notna().groupby(ideas).transform("all")
