@@ -75,13 +75,12 @@ def test_the_differences_of_the_pages_are_stored():
               for name in ("differences", "options", "ema", "int8")]  # fmt: skip
     stored = np.concatenate(tables)
     stored = np.concatenate([stored, -stored[:, [0, 2, 1]]])
-    found = 0
-    for name in ("docs/FINDINGS.md", "docs/USING.md", "results/evidence.md"):
-        for triple in re.findall(rf"({SHARE}) \[({SHARE}),\s+({SHARE})\]", page(name)):
+    for name, least in (("docs/FINDINGS.md", 20), ("docs/USING.md", 2), ("results/evidence.md", 60)):
+        triples = re.findall(rf"({SHARE}) \[({SHARE}),\s+({SHARE})\]", page(name))
+        assert len(triples) >= least, f"{name}: numbers that are not read are not checked"
+        for triple in triples:
             gaps = np.abs(stored - np.array(triple, float)).max(axis=1)
             assert gaps.min() <= 0.00051, (name, triple)
-            found += 1
-    assert found > 60
 
 
 def test_the_rates_of_the_pages_are_measured():
