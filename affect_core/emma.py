@@ -16,11 +16,13 @@ from affect_core.backbones import build_encoder
 from affect_core.dan import DAN, DANConfig, FrozenPrior
 from affect_core.errors import AffectError
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS, AffectPrediction
+from affect_core.losses import CCCFormula
 from affect_core.mae import MAE
 from affect_core.priors import CustomPriorConfig, ExpressionPrior, check_prior
 from affect_core.vit import ViTConfig, ViTEncoder
 
 ValenceArousalSource = Literal["both_scores", "vit_scores", "cnn_scores", "vit_features", "both_scores_detached"]
+PositiveWeights = Literal["training", "published"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class EMMAConfig:
                vit_features          what the ViT's head reads (the class token), the usual way
                both_scores_detached  as both_scores, but the valence-arousal loss does not train the ViT
     va_lr      fixed learning rate of the valence-arousal head, per step; None lets it follow the schedule
+    pos_weight   how much active action units weigh in the loss: "training", inactive / active frames of the training
+                 corpus, or "published", the paper's constants for s-Aff-Wild2 (`losses.ACTION_UNIT_POS_WEIGHT`)
+    ccc_formula  of the valence-arousal loss, "population" or "published", see `losses.ccc_loss`
     """
 
     vit: ViTConfig = field(default_factory=ViTConfig)
@@ -46,10 +51,14 @@ class EMMAConfig:
     va_hidden: int = 256
     va_source: ValenceArousalSource = "both_scores"
     va_lr: float | None = 1e-4
+    pos_weight: PositiveWeights = field(default="training", metadata={"added": True})
+    ccc_formula: CCCFormula = field(default="population", metadata={"added": True})
 
     def __post_init__(self):
-        if self.va_source not in get_args(ValenceArousalSource):
-            raise AffectError(f"va_source {self.va_source!r} is none of {', '.join(get_args(ValenceArousalSource))}")
+        choices = {"va_source": ValenceArousalSource, "pos_weight": PositiveWeights, "ccc_formula": CCCFormula}
+        for name, kind in choices.items():
+            if getattr(self, name) not in get_args(kind):
+                raise AffectError(f"{name} {getattr(self, name)!r} is none of {', '.join(get_args(kind))}")
 
     @property
     def needs_prior(self) -> bool:

@@ -7,16 +7,22 @@ import json
 import os
 from pathlib import Path
 
+from affect_core.project_folders import weights_dir
 from affect_core.record import PACKAGE
 from affect_core.storage import read_json
 
 
 def shared_inputs(parameters: dict) -> str:
-    """Digest of the package's source, the parameters, and the files under the corpus root."""
+    """Digest of the package's source, the parameters, and the files that these name: profile, weights, corpora."""
     parts = [json.dumps(parameters, sort_keys=True)]
     sources = [path for pattern in ("*.py", "*.toml") for path in PACKAGE.rglob(pattern)]
     for path in sorted(sources):
         parts.append(f"{path.relative_to(PACKAGE)} {hashlib.sha256(path.read_bytes()).hexdigest()}")
+    profile = Path(parameters["profile"])
+    named = [profile] if profile.suffix == ".toml" and profile.is_file() else []
+    if parameters.get("weights") == "shipped":
+        named += sorted(path for path in weights_dir().glob("*") if path.is_file())
+    parts += [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in named]
     if parameters["corpus_root"]:
         root = Path(parameters["corpus_root"])
         for folder, folders, files in os.walk(root):

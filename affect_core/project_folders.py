@@ -1,7 +1,8 @@
-"""Where things lie: the project's root, and the folder of a run."""
+"""Where things lie: the project's root, the trained weights, and the folder of a run."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from affect_core.errors import AffectError
@@ -11,6 +12,15 @@ def project_root() -> Path:
     """The checkout this package lives in, or the working directory if it is installed elsewhere."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "pyproject.toml").exists() else Path.cwd()
+
+
+def weights_dir() -> Path:
+    """`data/weights/` of the checkout, or the folder that the environment variable AFFECT_WEIGHTS names.
+
+    An installed package has no checkout around it: copy or clone `data/weights` and name it.
+    """
+    named = os.environ.get("AFFECT_WEIGHTS", "")
+    return Path(named).expanduser() if named else project_root() / "data" / "weights"
 
 
 def run_folder(run_dir: str | Path, default: str | Path) -> Path:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from affect_core.checkpoints import load_model, read_metadata, save_weights
 from affect_core.errors import AffectError
 from affect_core.profiles import load_profile
-from affect_core.project_folders import project_root
+from affect_core.project_folders import project_root, weights_dir
 from affect_core.record import PACKAGE
 from affect_core.stages import train_cotex, train_emma
 from affect_core.storage import read_json, write_json
@@ -36,15 +35,6 @@ from affect_core.workbook import Workbook, open_workbook
 MODELS = ("mae", "prior", "emma", "cotex")
 FILES = {"mae": "mae.safetensors", "emma": "emma.safetensors", "cotex": "cotex.safetensors"}
 PROFILE, FINISH, MORE = "shipped", "shipped_finish", "shipped_more"
-
-
-def weights_dir() -> Path:
-    """`data/weights/` of the checkout, or the folder that the environment variable AFFECT_WEIGHTS names.
-
-    An installed package has no checkout around it: copy or clone `data/weights` and name it.
-    """
-    named = os.environ.get("AFFECT_WEIGHTS", "")
-    return Path(named).expanduser() if named else project_root() / "data" / "weights"
 
 
 def shipped_model(name: str) -> nn.Module:

@@ -29,9 +29,9 @@ def prior_loss(model: DAN, batch: Batch, generator: torch.Generator) -> dict[str
 
 
 def emma_loss(model: EMMA, batch: Batch, generator: torch.Generator, *, pos_weight: Tensor) -> dict[str, Tensor]:
-    """The three tasks' losses; pos_weight (12,) as in `losses.action_unit_loss`."""
+    """The three tasks' losses, CCC as the model's config says; pos_weight (12,) as in `losses.action_unit_loss`."""
     prediction = model(batch.images).map(batch.share.together)
-    return multitask_loss(prediction, batch.labels, pos_weight=pos_weight)
+    return multitask_loss(prediction, batch.labels, pos_weight=pos_weight, ccc_formula=model.config.ccc_formula)
 
 
 def cotraining_loss(model: CoTEX, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS, AffectPrediction, require_one_vocabulary
-from affect_core.losses import positive_weights
+from affect_core.losses import ACTION_UNIT_POS_WEIGHT, positive_weights
 from affect_core.mae import MAE, MAEConfig
 from affect_core.metrics import lsd_score, mtl_score
 from affect_core.optim import parameter_groups
@@ -149,6 +149,8 @@ def train_emma(
     size = config.vit.image_size
     known = train.labels.to(device)
     weights = positive_weights(known.action_units, known.action_units_valid)
+    if model.config.pos_weight == "published":
+        weights = weights.new_tensor(ACTION_UNIT_POS_WEIGHT)
 
     def evaluate(model: EMMA) -> dict[str, float]:
         return _numbers(mtl_score(predict_corpus(model, validation, size, device), validation.labels))

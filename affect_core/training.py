@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def fit(
     validation  fingerprint of what `evaluate` looks at, for the record; another one trains anew, as other data do.
 
     The directory receives `config.json`, `log.jsonl`, `best.safetensors`, `last.safetensors` and, when all is done,
-    `record.json`. A stage that is already finished with the same inputs (configuration, data, validation set, initial
-    weights, code) is loaded instead of trained; one that was interrupted goes on; one that was made from other inputs
-    is moved to `<directory>.previous`. In training the last incomplete batch of an epoch is left out, a different one
-    each epoch.
+    `record.json`. A stage that is already finished with the same inputs (`config`, the model's own config, data,
+    validation set, initial weights, code) is loaded instead of trained; one that was interrupted goes on; one that was
+    made from other inputs is moved to `<directory>.previous`. In training the last incomplete batch of an epoch is left
+    out, a different one each epoch.
 
     Several processes (see `distributed`) train together: `batch_size` is then that of all of them, so their number
     may change from one start to the next. The main one validates and writes.
@@ -61,7 +62,8 @@ def fit(
     directory, device = Path(directory), torch.device(device)
     model.to(device)
     origin = {"validation": validation, "initial_weights": weights_fingerprint(model), "code": code_fingerprint()}
-    inputs = fingerprint(config, data.fingerprint, origin)
+    own = getattr(model, "config", None)  # weights do not tell how much is masked, or how a term of the loss weighs
+    inputs = fingerprint(config, data.fingerprint, origin, own if is_dataclass(own) else None)
     with ExitStack() as held:
         with main_first():
             if is_main() and not _is_finished(directory, inputs):  # to read what is finished, nobody needs to wait

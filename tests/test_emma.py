@@ -83,6 +83,12 @@ def test_an_unknown_va_source_is_refused():
         EMMAConfig(va_source="middle_name")
 
 
+@pytest.mark.parametrize("name", ["pos_weight", "ccc_formula"])
+def test_an_unknown_form_of_the_loss_is_refused_with_the_known_ones(name):
+    with pytest.raises(AffectError, match=f"{name} 'other' is none of .*published"):
+        EMMAConfig(**{name: "other"})
+
+
 def test_init_from_mae_copies_the_encoder(images):
     mae = MAE(MAEConfig(VIT, decoder_width=16, decoder_depth=1, decoder_heads=2)).eval()
     emma = build().eval()

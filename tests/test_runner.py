@@ -94,6 +94,26 @@ def test_files_under_the_corpus_root_are_inputs(tmp_path):
     assert notebook_inputs.shared_inputs(parameters) != before
 
 
+def test_a_profile_of_ones_own_is_an_input(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[cotex]\njs_weight = 1.0\n")
+    parameters = {"profile": str(path), "corpus_root": "", "run_dir": "r", "seed": 0}
+    before = notebook_inputs.shared_inputs(parameters)
+    assert notebook_inputs.shared_inputs(parameters) == before
+    path.write_text("[cotex]\njs_weight = 2.0\n")
+    assert notebook_inputs.shared_inputs(parameters) != before
+
+
+def test_trained_weights_are_an_input_where_a_run_starts_from_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("AFFECT_WEIGHTS", str(tmp_path))
+    digests = []
+    for content in ("a", "b"):
+        (tmp_path / "emma.safetensors").write_text(content)
+        digests += [notebook_inputs.shared_inputs({"profile": "smoke", "corpus_root": "", "weights": weights})
+                    for weights in ("fresh", "shipped")]  # fmt: skip
+    assert digests[0] == digests[2] and digests[1] != digests[3]
+
+
 def test_the_command_line_says_an_error_in_one_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(runner, "NEEDS", {"99_missing": ()})
     assert runner.main(["--profile", "smoke", "--run-dir", str(tmp_path / "run")]) == 1

@@ -3,16 +3,22 @@
 import copy
 import json
 from dataclasses import asdict, replace
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
+from affect_core import stages
 from affect_core.augment import prepare
-from affect_core.batches import FaceBatches, predict_corpus
+from affect_core.batches import Batch, FaceBatches, predict_corpus
 from affect_core.checkpoints import load_model
+from affect_core.distributed import Share
+from affect_core.emma import EMMAConfig
 from affect_core.errors import AffectError
-from affect_core.labels import AffectPrediction
+from affect_core.labels import AffectLabels, AffectPrediction
+from affect_core.losses import ACTION_UNIT_POS_WEIGHT, CCCFormula, multitask_loss, positive_weights
+from affect_core.stage_losses import emma_loss
 from affect_core.stages import train_cotex, train_emma
 from affect_core.storage import read_json
 
@@ -84,6 +90,52 @@ def test_cotex_logs_both_terms_of_its_loss(smoke_book):
     weight = smoke_book.profile.cotex.js_weight
     assert entry["train_total"] == pytest.approx(entry["train_cross_entropy"] + weight * entry["train_js"], rel=1e-4)
     assert model.config.vocabulary == smoke_book.corpus("lsd").labels.vocabulary
+
+
+def test_a_setting_of_the_loss_that_no_weight_tells_of_trains_anew(smoke_book, tmp_path):
+    p, lsd = smoke_book.profile, smoke_book.corpus("lsd")
+    once = replace(p.cotex_training, epochs=1)
+
+    def train(**changes):
+        return train_cotex(replace(p.cotex, **changes), once, p.cotex_augmentation, lsd, tmp_path / "cotex")
+
+    train(js_weight=1.0)
+    assert train(js_weight=1.0)[1].reused
+    for changes in ({"js_weight": 50.0}, {"js_weight": 50.0, "mask_ratio": 0.25}):
+        model, record = train(**changes)
+        assert not record.reused and load_model(tmp_path / "cotex" / "best.safetensors").config == model.config
+
+
+@pytest.mark.parametrize("chosen", ["training", "published"])
+def test_emma_trains_with_the_positive_weights_that_its_config_names(smoke_book, tmp_path, monkeypatch, chosen):
+    p, corpus, given = smoke_book.profile, smoke_book.corpus("abaw4"), {}
+    monkeypatch.setattr(stages, "fit", lambda model, data, loss, *_, **__: given.update(loss.keywords))
+    config = replace(p.emma, va_source="vit_scores", pos_weight=chosen)
+    train_emma(config, p.emma_training, p.emma_augmentation, corpus, tmp_path)
+    labels = corpus.split("training").labels.to("cpu")
+    own = positive_weights(labels.action_units, labels.action_units_valid)
+    published = torch.tensor(ACTION_UNIT_POS_WEIGHT)
+    assert torch.equal(given["pos_weight"], published if chosen == "published" else own)
+    assert not torch.equal(own, published)
+
+
+@pytest.mark.parametrize("formula", ["population", "published"])
+def test_emmas_loss_has_the_ccc_that_its_config_names(formula):
+    rng = np.random.default_rng(0)
+    labels = AffectLabels.missing(9).to("cpu")
+    labels.valence_arousal[:] = torch.from_numpy(rng.uniform(-1, 1, (9, 2)))
+    labels.valence_arousal_valid[:] = True
+    answer = AffectPrediction(valence_arousal=torch.from_numpy(rng.uniform(-1, 1, (9, 2))))
+
+    class Emma:
+        config = EMMAConfig(ccc_formula=formula)
+
+        def __call__(self, images):
+            return answer
+
+    values = {name: float(multitask_loss(answer, labels, ccc_formula=name)["total"]) for name in get_args(CCCFormula)}
+    loss = emma_loss(Emma(), Batch(torch.zeros(9), labels, Share(9)), None, pos_weight=torch.ones(12))
+    assert float(loss["total"]) == values[formula] and len(set(values.values())) == 2
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
 """The training loop: it learns, resumes bit for bit, reuses finished work, and says what is wrong."""
 
+import itertools
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
@@ -116,6 +117,40 @@ def test_changed_inputs_train_anew_and_keep_the_previous_result(tmp_path):
     _, record = train(tmp_path / "run", replace(CONFIG, seed=1))
     assert not record.reused
     assert (tmp_path / "run.previous" / "record.json").exists()
+
+
+@dataclass(frozen=True)
+class Weighing:
+    weight: float = 1.0
+
+
+def train_weighing(directory, weight, killed=0):
+    """Train a network whose own config weighs the loss, as CoTEX's does; `killed`: the step at which it stops."""
+    model, calls = network(), itertools.count(1)
+    model.config = Weighing(weight)
+
+    def loss(model, batch, generator):
+        if next(calls) == killed:
+            raise Killed
+        return {"total": model.config.weight * squared_error(model, batch, generator)["total"]}
+
+    return model, fit(model, Numbers(), loss, CONFIG, directory)
+
+
+def test_another_config_of_the_model_trains_anew_though_no_weight_tells(tmp_path):
+    train_weighing(tmp_path / "run", 1.0)
+    assert train_weighing(tmp_path / "run", 1.0)[1].reused
+    other, record = train_weighing(tmp_path / "run", 3.0)
+    assert not record.reused and (tmp_path / "run.previous" / "record.json").exists()
+    assert same_weights(other, train_weighing(tmp_path / "alone", 3.0)[0])
+
+
+def test_an_interrupted_training_does_not_go_on_with_another_config_of_the_model(tmp_path):
+    with pytest.raises(Killed):
+        train_weighing(tmp_path / "run", 1.0, killed=9)
+    assert (tmp_path / "run" / "resume.pt").exists()
+    other = train_weighing(tmp_path / "run", 3.0)[0]
+    assert same_weights(other, train_weighing(tmp_path / "alone", 3.0)[0])
 
 
 def test_the_best_epoch_is_kept_by_the_monitored_number(tmp_path):
