@@ -37,10 +37,11 @@ class Augmentation:
     """The image is resized to `enlarge` x size and a random size x size window of it is cut out."""
     crop_area: tuple[float, float] | None = None
     """If given, a random resized crop with this share of the area (aspect ratio 3/4 to 4/3) replaces `enlarge`. It is
-    torchvision's RandomResizedCrop: a window that is larger than the image is drawn again."""
+    torchvision's RandomResizedCrop: a window that is larger than the image is drawn again. But a view is sampled
+    bilinearly, without antialiasing: keep images at not much more than the size that the model sees (`store_size`)."""
     flip: bool = True
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
-    """Brightness, contrast, saturation, hue."""
+    """Brightness, contrast, saturation: factors of 1 - strength, but at least 0, to 1 + strength; hue: up to 0.5."""
     jitter_probability: float = 0.0
     grayscale_probability: float = 0.0
     """Not in the paper: share of images shown without colour."""
@@ -75,7 +76,7 @@ def prepare(images: torch.Tensor, size: int) -> torch.Tensor:
         normalize_pixels(images.contiguous().numpy(), *_mean_and_std(), out.numpy(), torch.get_num_threads())
         return out
     pixels = _to_unit_range(images)
-    if pixels.shape[-1] != size:
+    if pixels.shape[-2:] != (size, size):
         pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
     return normalize(pixels)
 
@@ -156,7 +157,9 @@ def _draw_views(config: Augmentation, draw: _Draws) -> _Views:
     factors, order = half.new_zeros(n, 4), half.new_zeros(n, 4, dtype=torch.long)
     if config.jitter_probability > 0:
         jittered = draw() < config.jitter_probability
-        factors = half.new_tensor(_NEUTRAL) + half.new_tensor(config.jitter) * (draw(4) * 2 - 1)
+        strength, drawn = half.new_tensor(config.jitter), draw(4)
+        factors = half.new_tensor(_NEUTRAL) + strength * (drawn * 2 - 1)
+        factors = torch.where(strength > 1, drawn * (1 + strength), factors)  # no factor is below 0
         order = draw(4).argsort(dim=1)
     if config.grayscale_probability > 0:
         gray = draw() < config.grayscale_probability

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from affect_core.labels import ACTION_UNITS, AffectLabels, AffectPrediction, require_one_vocabulary
-from affect_core.metrics import as_array, probabilities
+from affect_core.metrics import as_array, probabilities, refuse_not_finite
 
 
 class Interval(NamedTuple):
@@ -152,9 +152,20 @@ def _sums(columns: np.ndarray, groups, resamples: int, seed: int) -> tuple[np.nd
     return columns.sum(axis=0, keepdims=True), draws @ sums
 
 
+def group_numbers(groups) -> np.ndarray:
+    """(N,) int64, equal for rows of one group; each row of group "", of nobody known, is a group of its own.
+
+    Numbers count from 0 without gaps, in the order of the sorted names.
+    """
+    names, index = np.unique(as_array(groups), return_inverse=True)
+    unknown = names[index] == ""
+    index[unknown] = len(names) + np.arange(unknown.sum())
+    return np.unique(index, return_inverse=True)[1]
+
+
 def _groups_and_draws(groups, resamples: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Rows of each group, and how often each resample draws each group, (resamples, groups)."""
-    _, index = np.unique(as_array(groups), return_inverse=True)
+    index = group_numbers(groups)
     order = np.argsort(index, kind="stable")
     rows_of_group = np.split(order, np.cumsum(np.bincount(index))[:-1])
     count = len(rows_of_group)
@@ -185,6 +196,7 @@ def _moment_columns(prediction: AffectPrediction, labels: AffectLabels) -> np.nd
 
 def _expression_columns(prediction: AffectPrediction, labels: AffectLabels) -> np.ndarray:
     """Hits, predicted, present, labelled of each class; (N, 4 * classes) float64."""
+    refuse_not_finite(prediction)
     require_one_vocabulary(prediction.vocabulary, labels.vocabulary)
     classes = np.arange(len(labels.vocabulary))
     predicted = as_array(prediction.expression_logits).argmax(axis=1)[:, None] == classes
@@ -194,6 +206,7 @@ def _expression_columns(prediction: AffectPrediction, labels: AffectLabels) -> n
 
 def _action_unit_columns(prediction: AffectPrediction, labels: AffectLabels, thresholds) -> np.ndarray:
     """Hits, predicted, present, labelled of each action unit; (N, 48) float64."""
+    refuse_not_finite(prediction)
     cut = np.full(len(ACTION_UNITS), 0.5) if thresholds is None else np.asarray(thresholds, np.float64)
     active = probabilities(prediction.action_unit_logits) > cut
     return _hit_columns(active, as_array(labels.action_units) > 0, as_array(labels.action_units_valid))

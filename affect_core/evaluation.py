@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from affect_core.batches import predict_corpus
-from affect_core.bootstrap import Interval, expression_bootstrap, mtl_bootstrap, paired_differences
+from affect_core.bootstrap import Interval, expression_bootstrap, group_numbers, mtl_bootstrap, paired_differences
 from affect_core.calibration import fit_thresholds, published_thresholds
 from affect_core.corpora import Corpus
 from affect_core.cotex import CoTEX
@@ -67,9 +67,10 @@ def evaluate_model(
             words.append(what)
         scores[", ".join(words)] = _intervals(other, validation, cut)
         scores["difference"] = paired_differences(prediction, other, validation.labels, groups, other_thresholds=cut)
+    size = {"images": len(validation), "groups": len(np.unique(group_numbers(groups)))}
     table = pd.DataFrame([
         {"model": type(model).__name__, "corpus": name, "source": book.source(name), "options": options,
-         "score": score, **interval._asdict(), "images": len(validation), "groups": groups.nunique()}
+         "score": score, **interval._asdict(), **size}
         for options, intervals in scores.items() for score, interval in intervals.items()
     ])  # fmt: skip
     return table if len(scores) > 1 else table.drop(columns="options")
@@ -91,8 +92,8 @@ def _refuse_useless(model: EMMA | CoTEX | DAN | TimmPrior, name: str, smooth: fl
 
 def _refuse_without_time(validation: Corpus, width: float) -> None:
     """Raise AffectError unless two images are frames of one video, near enough, and all names hold a frame number."""
-    groups = validation.table["group"]
-    if groups.nunique() == len(validation):
+    groups = group_numbers(validation.table["group"])
+    if len(np.unique(groups)) == len(validation):
         raise AffectError(f"corpus {validation.name} names no videos, each of its {len(validation):,} validation "
                           "images stands alone: nothing can be smoothed over time")  # fmt: skip
     frames = pd.Series(frame_numbers(validation.table["image"]))

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from affect_core.batches import predict_corpus
+from affect_core.bootstrap import group_numbers
 from affect_core.corpora import Corpus
 from affect_core.errors import AffectError
 from affect_core.experiments import IMAGES_SEEN, STARTS, Cell, cells
@@ -117,7 +118,7 @@ def stored_prediction(path: Path, vocabulary: tuple[str, ...]) -> AffectPredicti
 
 def labelled_share(corpus: Corpus, share: float, seed: int) -> Corpus:
     """All of the validation split, and a random share of the groups (videos, or single images) to train on."""
-    splits, groups = corpus.table["split"].to_numpy(), corpus.table["group"].to_numpy()
+    splits, groups = corpus.table["split"].to_numpy(), group_numbers(corpus.table["group"])
     training = np.unique(groups[splits == "training"])
     count = max(1, round(share * len(training)))
     chosen = np.random.default_rng([seed, count]).choice(training, count, replace=False)

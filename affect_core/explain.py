@@ -77,11 +77,13 @@ def attention_rollout(attention: Tensor, *, residual: float = 0.5, heads: str = 
     """
     if heads not in ("mean", "max", "min"):
         raise AffectError(f'heads are fused by "mean", "max" or "min", not {heads!r}.')
+    attention = attention.float()
     fused = attention.mean(2) if heads == "mean" else getattr(attention, f"a{heads}")(2)  # (N, depth, T, T)
     if discard > 0:
         fused = torch.where(fused < fused.quantile(discard, dim=-1, keepdim=True), 0.0, fused)
-    fused = fused / fused.sum(-1, keepdim=True)
     identity = torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device)
+    total = fused.sum(-1, keepdim=True)
+    fused = torch.where(total > 0, fused / total, identity)  # where heads share nothing, the residual alone is left
     mixed = (1 - residual) * fused + residual * identity
     rolled = [mixed[:, 0]]
     for block in range(1, mixed.shape[1]):

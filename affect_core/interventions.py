@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from affect_core.batches import predict_corpus
-from affect_core.bootstrap import Interval, bootstrap_interval, resampled_scores
+from affect_core.bootstrap import Interval, bootstrap_interval, group_numbers, resampled_scores
 from affect_core.corpora import Corpus
 from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
@@ -78,7 +78,7 @@ def _divergence_of_each(logits: np.ndarray) -> np.ndarray:
 
 def _resampled_mean(values: np.ndarray, groups: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Mean of values (N,) on each resample of the groups: (resamples,)."""
-    _, index = np.unique(groups, return_inverse=True)
+    index = group_numbers(groups)
     sums, sizes = np.bincount(index, values), np.bincount(index)
     draws = np.random.default_rng(seed).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples)
     return draws @ sums / (draws @ sizes)
@@ -165,6 +165,8 @@ def _score_names(model: EMMA) -> list[tuple[str, str]]:
     source = model.config.va_source
     if source == "vit_features":
         raise AffectError("this EMMA regresses valence and arousal from features, which have no names; see va_source")
-    cnn = [("CNN", name) for name in AFFECTNET_EXPRESSIONS[: model.config.prior.num_classes]]
+    classes = model.config.prior.num_classes
+    named = AFFECTNET_EXPRESSIONS[:classes]  # a network of one's own may have more
+    cnn = [("CNN", name) for name in (*named, *(f"class {number}" for number in range(len(named), classes)))]
     vit = [("ViT", name) for name in (*EXPRESSIONS, *(f"AU{unit}" for unit in ACTION_UNITS))]
     return {"vit_scores": vit, "cnn_scores": cnn}.get(source, cnn + vit)

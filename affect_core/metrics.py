@@ -90,7 +90,7 @@ def mtl_score(prediction: AffectPrediction, labels: AffectLabels, thresholds=Non
     Raises AffectError if a prediction is nan or inf: the largest of eight logits would still name a class (a logit of
     -inf is a probability of 0); and if prediction and labels count expressions in different orders.
     """
-    _refuse_not_finite(prediction)
+    refuse_not_finite(prediction)
     valence = arousal = accuracy = np.nan
     per_class = np.full(len(labels.vocabulary), np.nan)
     per_unit = np.full(len(ACTION_UNITS), np.nan)
@@ -118,7 +118,7 @@ def lsd_score(prediction: AffectPrediction, labels: AffectLabels) -> dict[str, A
     Returns expression_f1, expression_accuracy and expression_f1_per_class (C,). Raises AffectError if prediction and
     labels count expressions in different orders, or if a logit is nan or inf.
     """
-    _refuse_not_finite(prediction)
+    refuse_not_finite(prediction)
     require_one_vocabulary(prediction.vocabulary, labels.vocabulary)
     predicted = as_array(prediction.expression_logits).argmax(axis=1)
     per_class = expression_f1(predicted, labels.expression, labels.expression_valid, num_classes=len(labels.vocabulary))
@@ -181,7 +181,7 @@ def as_array(values) -> np.ndarray:
     return (values.float() if values.is_floating_point() else values).numpy()
 
 
-def _refuse_not_finite(prediction: AffectPrediction) -> None:
+def refuse_not_finite(prediction: AffectPrediction) -> None:
     for task in ("expression_logits", "action_unit_logits", "valence_arousal"):
         values = getattr(prediction, task)
         if values is None:

@@ -28,7 +28,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from affect_core.augment import prepare
-from affect_core.corpora.image_decoding import UnusableImageError, read_image
+from affect_core.corpora.image_decoding import UnusableImageError, picture_pixels, read_image
 from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
 from affect_core.errors import AffectError
@@ -174,7 +174,10 @@ def _as_picture(image: Any, number: int, size: int) -> np.ndarray:
         except UnusableImageError as error:
             raise AffectError(f"image {image} {error}") from error
     if isinstance(image, Image.Image):
-        image = np.asarray(image.convert("RGB"))
+        try:
+            image = picture_pixels(image)
+        except UnusableImageError as error:
+            raise AffectError(f"image {number} {error}") from error
     array = np.asarray(image)
     if array.ndim == 2:
         array = array[:, :, None]

@@ -77,7 +77,7 @@ class CustomPrior(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (N, 3, H, W) -> logits (N, num_classes). Raises AffectError if the network gives others."""
         config = self.config
-        if config.image_size and images.shape[-1] != config.image_size:
+        if config.image_size and images.shape[-2:] != (config.image_size, config.image_size):
             images = F.interpolate(images, (config.image_size,) * 2, mode="bilinear", antialias=True)
         if (config.mean, config.std) != (IMAGENET_MEAN, IMAGENET_STD):
             scales = (IMAGENET_MEAN, IMAGENET_STD, config.mean, config.std)

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from affect_core.bootstrap import group_numbers
 from affect_core.errors import AffectError
 from affect_core.labels import AffectPrediction
 from affect_core.metrics import as_array
@@ -31,7 +32,7 @@ def smooth_prediction(
 ) -> AffectPrediction:
     """Every task of the prediction, logits and numbers alike, smoothed within the parts of each video; numpy float32.
 
-    videos       (N,) names; rows need not be in order
+    videos       (N,) names; rows need not be in order. Pictures of no video ("") stay as they are
     frames       (N,) numbers of the frames, see `frame_numbers`; what is missing between two of them has no weight
     width        standard deviation of the Gaussian, frames; 0 changes nothing
     largest_gap  frames; where two neighbours lie further apart, nothing is carried across
@@ -59,7 +60,8 @@ def smooth_prediction(
 
 
 def reach(width: float) -> int:
-    """The longest distance in frames over which one answer counts for another: 4 widths, and never across a cut."""
+    """The longest step in frames from one picture of a video to the next over which anything is carried: 4 widths, and
+    never more than LARGEST_GAP. Between frames that lie closer together, answers count over 4 widths."""
     return min(int(4 * width + 0.5), LARGEST_GAP)
 
 
@@ -73,7 +75,7 @@ def frame_numbers(images: Sequence[str]) -> np.ndarray:
 
 def _parts(videos: np.ndarray, frames: np.ndarray, largest_gap: int) -> list[np.ndarray]:
     """Rows of each uncut part, in the order of their frames."""
-    _, video = np.unique(videos, return_inverse=True)
+    video = group_numbers(videos)
     order = np.lexsort((frames, video))
     cut = (np.diff(video[order]) != 0) | (np.diff(frames[order]) > largest_gap)
     return np.split(order, np.flatnonzero(cut) + 1)

@@ -108,7 +108,8 @@ class TrainingLoop:
     def _train_step(self) -> None:
         epoch, index = divmod(self.step, self.steps_per_epoch)
         seed = int(np.random.SeedSequence([self.config.seed, self.step]).generate_state(1, np.uint64)[0] >> 1)
-        torch.manual_seed(seed)
+        # drop path draws from the global generator: in each process its own numbers, and not those of the augmentation
+        torch.manual_seed((seed + 1 + world()[0]) % 2**63)
         generator = torch.Generator(self.device).manual_seed(seed)
         rows = self.order(epoch)[index * self.images_per_step : (index + 1) * self.images_per_step]
         self.model.train()
@@ -120,13 +121,13 @@ class TrainingLoop:
         micro_batches = np.array_split(rows, math.ceil(len(rows) / self.config.batch_size))
         for number, micro in enumerate(micro_batches, start=1):
             batch = self.data.batch(micro, generator)
-            random = RandomStates.now(generator)
+            random, weight = RandomStates.now(generator), len(micro) / len(rows)
             with self._gradients_stay(number < len(micro_batches)):
                 with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                     parts = self.loss_of_batch(batch, generator)
-                (parts["total"] * (self.world / len(micro_batches))).backward()
+                (parts["total"] * (self.world * weight)).backward()
             for name, value in parts.items():
-                self.sums[name] += float(value.detach()) / len(micro_batches)
+                self.sums[name] += float(value.detach()) * weight
             self.last_total = float(parts["total"].detach())
             shared = self.world == 1 or number == len(micro_batches)  # else gradients are this process's own
             fault = what_is_not_finite(self.last_total, self.parameters if shared else ())
@@ -170,8 +171,9 @@ class TrainingLoop:
 
     def _keep_if_best(self, epoch: int, entry: dict) -> None:
         score = entry[f"validation_{self.monitor}"] if self.monitor else float(epoch)
-        if score > self.best or math.isnan(score):  # while the score is undefined, the last epoch is kept
-            self.best, self.best_epoch = -math.inf if math.isnan(score) else score, epoch
+        undefined = math.isnan(score)
+        if score > self.best or undefined and self.best == -math.inf:  # the last epoch, while no score was defined
+            self.best, self.best_epoch = -math.inf if undefined else score, epoch
             if is_main():
                 save_weights(self.directory / "best.safetensors", self.kept_model, entry)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, kstest
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
@@ -109,6 +109,21 @@ def test_jitter_matches_torchvisions_in_distribution():
     theirs = torch.stack([reference(source).mean(dim=(1, 2)) for _ in range(3000)])
     torch.testing.assert_close(ours.mean(0), theirs.mean(0), atol=0.01, rtol=0)
     torch.testing.assert_close(ours.std(0), theirs.std(0), atol=0.01, rtol=0)
+
+
+def test_strong_jitter_draws_no_factor_below_zero_as_torchvisions():
+    config = Augmentation(1.0, None, False, jitter=(1.5, 0.7, 2.0, 0.5), jitter_probability=1.0)
+    draws = _Draws(generator(), torch.device("cpu"), Share(20000))
+    factors = batched._draw_views(config, draws).factors
+    for column, (low, high) in enumerate([(0, 2.5), (0.3, 1.7), (0, 3), (-0.5, 0.5)]):
+        drawn = factors[:, column]
+        assert drawn.min() >= low and drawn.max() <= high
+        assert kstest(drawn.numpy(), "uniform", (low, high - low)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("height, width", [(32, 64), (64, 32), (64, 64)])
+def test_a_picture_that_is_not_square_becomes_one(height, width):
+    assert prepare(torch.zeros(2, height, width, 3, dtype=torch.uint8), 64).shape == (2, 3, 64, 64)
 
 
 def test_grayscale_has_equal_channels():

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from test_metrics import random_labels, random_prediction
 
-from affect_core.bootstrap import action_unit_bootstrap, bootstrap_interval, expression_bootstrap, mtl_bootstrap
+from affect_core.bootstrap import (
+    action_unit_bootstrap,
+    bootstrap_interval,
+    expression_bootstrap,
+    group_numbers,
+    mtl_bootstrap,
+    resampled_scores,
+)
+from affect_core.errors import AffectError
 from affect_core.metrics import ccc, lsd_score, mtl_score
 
 
@@ -37,6 +45,26 @@ def test_expressions_alone_have_the_same_interval_as_scoring_every_resample():
         lambda rows: lsd_score(take(prediction, rows), labels[rows])["expression_f1"], groups, resamples=6, seed=4
     )
     assert fast == pytest.approx(slow)
+
+
+def test_rows_of_nobody_known_are_groups_of_their_own():
+    labels, prediction = random_labels(200), random_prediction(200)
+    known = np.array([f"v{row // 20}" if row < 100 else "" for row in range(200)])
+    own = np.array([name or f"z{row:03d}" for row, name in enumerate(known)])
+    one, other = (mtl_bootstrap(prediction, labels, groups, resamples=50) for groups in (known, own))
+    assert one == other
+    assert group_numbers(["", "b", "a", "", "b"]).tolist() == [2, 1, 0, 3, 1]
+    alone = expression_bootstrap(prediction, labels, [""] * 200, resamples=50)
+    assert alone.low < alone.estimate < alone.high
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_answers_that_are_no_numbers_have_no_interval(bad):
+    labels, prediction = random_labels(60), random_prediction(60)
+    prediction.expression_logits[7, 2] = bad
+    for work in (mtl_bootstrap, expression_bootstrap, action_unit_bootstrap, resampled_scores):
+        with pytest.raises(AffectError, match=r"1 of 60 predictions \(expression_logits\) are not finite"):
+            work(prediction, labels, np.arange(60), resamples=5)
 
 
 def test_the_estimate_is_the_score_of_all_frames():

@@ -113,6 +113,13 @@ def test_rollout_stays_a_distribution_however_heads_are_fused(heads):
     torch.testing.assert_close(rolled.sum(-1), torch.ones(1, 3, 5))
 
 
+def test_rollout_of_heads_that_share_nothing_is_the_residual():
+    heads = torch.stack([torch.eye(5), torch.eye(5).roll(1, dims=1)]).expand(1, 3, 2, 5, 5)
+    torch.testing.assert_close(attention_rollout(heads, heads="min")[0, -1], torch.eye(5))
+    halved = heads.bfloat16().softmax(-1)
+    assert attention_rollout(halved, discard=0.4).isfinite().all()
+
+
 def test_a_head_that_looks_at_itself_has_distance_zero():
     attention = torch.eye(10).expand(1, 2, 3, 10, 10)
     torch.testing.assert_close(attention_distance(attention), torch.zeros(2, 3))

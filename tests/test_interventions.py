@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from affect_core.batches import predict_corpus
 from affect_core.cotex import CoTEX, CoTEXConfig
@@ -16,8 +17,10 @@ from affect_core.interventions import (
     score_influence,
     view_logits,
 )
+from affect_core.labels import AFFECTNET_EXPRESSIONS
 from affect_core.losses import generalized_js
 from affect_core.metrics import lsd_score
+from affect_core.priors import CustomPrior, CustomPriorConfig
 from affect_core.vit import ViTConfig
 
 TINY = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=2, drop_path=0.0)
@@ -102,6 +105,15 @@ def test_influence_names_the_scores_in_the_order_of_the_head(images):
     assert len(index) == 28
     assert index[1] == ("CNN", "happiness") and index[8] == ("ViT", "neutral") and index[-1] == ("ViT", "AU26")
     assert len(score_influence(emma("cnn_scores"), images)) == 8
+
+
+def test_a_network_of_ones_own_may_have_more_classes_than_affectnet(images):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10))
+    model = EMMA(EMMAConfig(TINY, hidden=16, va_hidden=8), CustomPrior(network, CustomPriorConfig(num_classes=10)))
+    index = score_influence(model.eval(), images).index
+    assert len(index) == 30 and index[7:11].tolist() == [
+        ("CNN", AFFECTNET_EXPRESSIONS[7]), ("CNN", "class 8"), ("CNN", "class 9"), ("ViT", "neutral")
+    ]  # fmt: skip
 
 
 def test_features_have_no_names(images):

@@ -15,6 +15,7 @@ from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS, LSD_EXPRESSIONS
+from affect_core.photos.opening import list_sources
 from affect_core.prediction import Predictor, as_pictures, to_expressions
 from affect_core.project_folders import project_root
 from affect_core.vit import ViTConfig
@@ -49,6 +50,37 @@ def test_every_way_of_giving_the_same_pictures_gives_the_same_answer(predictor, 
         np.testing.assert_allclose(answer.valence_arousal, batch.valence_arousal, atol=1e-4, err_msg=name)
     one = predictor(faces[3])
     np.testing.assert_allclose(one.expression_logits[0], batch.expression_logits[3], atol=1e-4)
+
+
+def odd_pictures(folder):
+    """Files whose pixels are not plain RGB: turned by EXIF, transparent, 16-bit grey, a palette."""
+    rng, exif = np.random.default_rng(3), Image.Exif()
+    exif[0x0112] = 6
+    pixels = rng.integers(0, 256, (40, 60, 4), dtype=np.uint8)
+    Image.fromarray(pixels[..., :3]).save(folder / "turned.png", exif=exif)
+    Image.fromarray(pixels).save(folder / "transparent.png")
+    Image.fromarray(rng.integers(0, 2**16, (40, 60), dtype=np.uint16)).save(folder / "deep.png")
+    Image.fromarray(pixels[..., :3]).quantize(16).save(folder / "palette.png")
+    return sorted(folder.glob("*.png"))
+
+
+def test_an_open_picture_is_read_as_its_file_is(tmp_path):
+    for path in odd_pictures(tmp_path):
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(as_pictures(image), as_pictures(path), err_msg=path.name)
+            photo, file = (list_sources(given)[0].open().pixels for given in (image, path))
+            np.testing.assert_array_equal(photo, file, err_msg=path.name)
+
+
+def test_an_open_picture_that_cannot_be_read_is_named(tmp_path):
+    Image.fromarray(np.zeros((90, 90, 3), np.uint8)).save(tmp_path / "cut.bmp")
+    (tmp_path / "cut.bmp").write_bytes((tmp_path / "cut.bmp").read_bytes()[:3000])
+    with Image.open(tmp_path / "cut.bmp") as cut:
+        for image in (cut, Image.fromarray(np.zeros((9, 9), np.float32))):
+            with pytest.raises(AffectError, match="image 0 (cannot be decoded|has floating-point pixels)"):
+                as_pictures(image)
+            with pytest.raises(AffectError, match="no photo to read"):
+                list_sources(image)
 
 
 def test_grey_pictures_are_pictures(predictor, faces):

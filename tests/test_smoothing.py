@@ -52,6 +52,13 @@ def test_it_equals_the_literal_loop(rows, width, largest_gap, seed):
     np.testing.assert_allclose(fast, slow(values, videos, frames, width, largest_gap), rtol=1e-4, atol=1e-4)
 
 
+def test_pictures_of_no_video_stay_as_they_are():
+    values = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
+    kept = smoothed(values, ["", "", "", "a", "a", "a", "", "", ""], [1, 2, 3] * 3, width=2)
+    np.testing.assert_allclose(np.delete(kept, [3, 4, 5], axis=0), np.delete(values, [3, 4, 5], axis=0), atol=1e-6)
+    assert np.abs(kept[3:6] - values[3:6]).max() > 0.01
+
+
 def test_a_video_does_not_leak_into_another():
     values = np.zeros((20, 2))
     values[10:] = 1

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from affect_core import training_loop
 from affect_core.errors import AffectError
 from affect_core.record import fingerprint
 from affect_core.training import TrainConfig, fit
@@ -151,6 +152,51 @@ def test_an_interrupted_training_does_not_go_on_with_another_config_of_the_model
     assert (tmp_path / "run" / "resume.pt").exists()
     other = train_weighing(tmp_path / "run", 3.0)[0]
     assert same_weights(other, train_weighing(tmp_path / "alone", 3.0)[0])
+
+
+def kept_of(scores, directory):
+    """The record of a training whose epochs have these scores."""
+    given = iter(scores)
+    return fit(network(), Numbers(), squared_error, replace(CONFIG, epochs=len(scores)), directory, monitor="s",
+               evaluate=lambda _: {"s": next(given)})  # fmt: skip
+
+
+def test_a_score_that_is_undefined_does_not_cost_the_best_weights(tmp_path):
+    nan = float("nan")
+    assert kept_of([0.1, 0.8, nan, 0.3, 0.2], tmp_path / "a").best_epoch == 2
+    assert kept_of([nan, 0.2, nan, 0.1], tmp_path / "b").best_epoch == 2
+    assert kept_of([nan, nan, nan], tmp_path / "c").best_epoch == 3  # the last one, while no score was defined
+
+
+def test_micro_batches_count_by_their_rows(tmp_path):
+    def exact(model, batch, generator):
+        x, y = batch
+        return {"total": (model.eval()(x)[:, 0] - y).square().mean()}
+
+    class Noiseless(Numbers):
+        def batch(self, rows, generator):
+            return self.x[rows], self.y[rows]
+
+    small, large = network(), network()
+    few = Noiseless(7)  # 3, 2 and 2 rows in a step
+    logs = [fit(small, few, exact, replace(CONFIG, batch_size=3, accumulation=4), tmp_path / "a").log,
+            fit(large, few, exact, replace(CONFIG, batch_size=7, accumulation=1), tmp_path / "b").log]  # fmt: skip
+    assert logs[0][0]["train_total"] == pytest.approx(logs[1][0]["train_total"], rel=1e-5)
+    for a, b in zip(small.parameters(), large.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_each_process_draws_its_own_drop_path_and_all_the_same_batch(tmp_path, monkeypatch):
+    seen = {}
+    for rank in (0, 3):
+        def loss(model, batch, generator, rank=rank):
+            seen.setdefault(rank, []).append((generator.initial_seed(), torch.initial_seed()))
+            return squared_error(model, batch, generator)
+
+        monkeypatch.setattr(training_loop, "world", lambda rank=rank: (rank, 1))
+        fit(network(), Numbers(), loss, CONFIG, tmp_path / str(rank))
+    shared, own = ([{pair[part] for pair in seen[rank]} for rank in (0, 3)] for part in (0, 1))
+    assert shared[0] == shared[1] and not own[0] & own[1] and not shared[0] & (own[0] | own[1])
 
 
 def test_the_best_epoch_is_kept_by_the_monitored_number(tmp_path):

@@ -104,6 +104,16 @@ def decode_photo(data: bytes) -> np.ndarray:
         return np.asarray(_rgb(_upright(image)))
 
 
+def picture_pixels(image: Image.Image) -> np.ndarray:
+    """A picture that is open in Pillow as (H, W, 3) uint8 RGB, upright, by the rules and errors of `decode_image`."""
+    try:
+        return np.asarray(_rgb(_upright(image)))
+    except UnusableImageError:
+        raise
+    except _DECODING_ERRORS as error:
+        raise UnusableImageError(f"cannot be decoded ({str(error) or type(error).__name__})") from error
+
+
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
     """The image, not decoded yet; whatever Pillow raises inside the block becomes an UnusableImageError."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from affect_core.corpora.image_decoding import UnusableImageError, decode_photo
+from affect_core.corpora.image_decoding import UnusableImageError, decode_photo, picture_pixels
 from affect_core.corpora.image_files import find_images
 from affect_core.errors import AffectError
 
@@ -71,7 +71,7 @@ def _sources(photos: Any, number: int = 0) -> Iterator[Source]:
     elif isinstance(photos, Mapping):
         yield _uploaded(photos)
     elif isinstance(photos, Image.Image):
-        yield Source(f"picture {number + 1}", np.asarray(photos.convert("RGB")))
+        yield _picture(photos, f"picture {number + 1}")
     elif isinstance(photos, np.ndarray):
         yield _array(photos, number)
     elif isinstance(photos, Sequence):
@@ -115,6 +115,13 @@ def _uploaded(upload: Mapping) -> Source:
     if name.lower().endswith(VIDEO_SUFFIXES):
         return Source(name, None, _IS_A_VIDEO)
     return Source(name, bytes(upload["content"]))
+
+
+def _picture(image: Image.Image, name: str) -> Source:
+    try:
+        return Source(name, picture_pixels(image))
+    except UnusableImageError as error:
+        return Source(name, None, str(error))
 
 
 def _array(pixels: np.ndarray, number: int) -> Source:

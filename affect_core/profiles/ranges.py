@@ -63,6 +63,7 @@ def _augmentation_rules(section: str, a: Any):
     yield section, "enlarge", a.enlarge >= 1, "at least 1"
     area = a.crop_area
     yield section, "crop_area", area is None or 0 < area[0] <= area[1] <= 1, "two shares of the image, rising, up to 1"
-    yield section, "jitter", all(strength >= 0 for strength in a.jitter), "four numbers of 0 or more"
+    jitter = all(strength >= 0 for strength in a.jitter) and a.jitter[3] <= 0.5
+    yield section, "jitter", jitter, "four numbers of 0 or more, the last (hue) at most 0.5"
     for key in ("jitter_probability", "grayscale_probability"):
         yield section, key, 0 <= getattr(a, key) <= 1, "between 0 and 1"
