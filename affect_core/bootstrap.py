@@ -1,8 +1,14 @@
-"""How far a score would move with another sample of videos: percentile bootstrap over groups, not frames.
+"""How far a score would move with another sample of videos: bootstrap over groups, not frames.
 
 Frames of one video resemble each other, so resampling frames would give intervals that are far too narrow.
 The competition's scores are functions of sums over frames (moments, counts of hits), so a resample only needs each
 video's sums, weighted by how often the video was drawn: thousands of resamples take a fraction of a second.
+
+Intervals of a score are bias-corrected percentiles (Efron 1981): macro F1 over rare classes comes out lower on
+resamples, which repeat some groups and miss others. On 500 samples of 120 of 1,120 rendered people such intervals of
+95 % held the P_MTL of all in 94 %, plain percentiles in 88 % (expressions 93 and 89, action units 92 and 88, valence and
+arousal 97 both). Differences of two answers to the same frames are plain percentiles: these held the difference of all
+in 95 %, corrected ones in 91 %.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import norm
 
 from affect_core.labels import ACTION_UNITS, AffectLabels, AffectPrediction, require_one_vocabulary
 from affect_core.metrics import as_array, probabilities, refuse_not_finite
@@ -141,7 +148,7 @@ def paired_differences(
     options = {"resamples": resamples, "seed": seed}
     before, resampled_before = resampled_scores(one, labels, groups, **options)
     after, resampled_after = resampled_scores(other, labels, groups, other_thresholds, **options)
-    return {name: _interval(after[name] - before[name], resampled_after[name] - resampled_before[name], level)
+    return {name: _interval(after[name] - before[name], resampled_after[name] - resampled_before[name], level, bias=0.0)
             for name in before}  # fmt: skip
 
 
@@ -173,12 +180,19 @@ def _groups_and_draws(groups, resamples: int, seed: int) -> tuple[list[np.ndarra
     return rows_of_group, draws
 
 
-def _interval(estimate: float, values: np.ndarray, level: float) -> Interval:
-    """Percentile interval; resamples without a score (no label drawn) are left out."""
+def _interval(estimate: float, values: np.ndarray, level: float, bias: float | None = None) -> Interval:
+    """Percentile interval, corrected for `bias` (in standard deviations; None: as the resamples' median has it).
+
+    Resamples without a score (no label drawn) are left out.
+    """
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return Interval(estimate, float("nan"), float("nan"))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    if bias is None:
+        below = ((values < estimate).mean() + (values <= estimate).mean()) / 2
+        least = 0.5 / len(values)
+        bias = norm.ppf(np.clip(below, least, 1 - least))
+    low, high = np.quantile(values, norm.cdf(2 * bias + norm.ppf([(1 - level) / 2, (1 + level) / 2])))
     return Interval(estimate, float(low), float(high))
 
 

@@ -190,6 +190,15 @@ COMPARISONS = (
          "CNN scores": _emma(LONGER, va_source="cnn_scores")},
     ),
     Comparison(
+        IDEAS[1], "From the ViT alone: its scores or its features for valence and arousal?", "valence_arousal_ccc",
+        ("ViT scores", _emma(va_source="vit_scores")), {"ViT features": _emma(va_source="vit_features")},
+    ),
+    Comparison(
+        IDEAS[1], "From the ViT alone, with five times the schedule: its scores or its features?",
+        "valence_arousal_ccc", ("ViT scores", _emma(LONGER, va_source="vit_scores")),
+        {"ViT features": _emma(LONGER, va_source="vit_features")},
+    ),
+    Comparison(
         IDEAS[0], "With five times the schedule: start EMMA from MAE or from random weights?", "p_mtl",
         ("MAE", _emma(LONGER)), {"random": replace(_emma(LONGER), start="random")},
     ),

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from sklearn.metrics import roc_auc_score
 
 from affect_core.errors import AffectError
 from affect_core.labels import EXPRESSIONS
 from affect_core.prediction import EVERYDAY, Predictor, load_predictor
+from benchmarks.areas import area
 
 Box = tuple[int, int, int, int] | None
 CROPS = {"whole width": (0, 10, 92, 102), "tight": (8, 22, 84, 98), "tighter": (12, 28, 80, 96)}
@@ -35,37 +35,31 @@ WHOLE: dict[str, Box] = {"as it is": None}
 FIVE = ("neutral", "anger", "happiness", "sadness", "surprise")
 
 
-def judged_faces(folder: Path) -> tuple[list[Image.Image], np.ndarray]:
-    """The judged pictures, and for each whether it is a smile. Raises AffectError if one is not there."""
+def judged_faces(folder: Path) -> tuple[list[Image.Image], np.ndarray, np.ndarray]:
+    """The judged pictures, for each whether it is a smile, and who it is. Raises AffectError if one is not there."""
     table = pd.read_csv(Path(__file__).with_name("orl_expressions.csv"))
     paths = [Path(folder) / f"s{row.person}" / f"{row.picture}.pgm" for row in table.itertuples()]
     if missing := [path for path in paths if not path.exists()]:
         raise AffectError(f"{missing[0]} is not there; the head of {__name__} says where the faces come from.")
-    return [Image.open(path).convert("RGB") for path in paths], (table["expression"] == "happiness").to_numpy()
+    smiles = (table["expression"] == "happiness").to_numpy()
+    return [Image.open(path).convert("RGB") for path in paths], smiles, table["person"].to_numpy()
 
 
-def judged_lfw_faces(path: Path) -> tuple[list[Image.Image], np.ndarray]:
-    """The judged faces of scikit-image's `lfw_subset.npy`, and for each whether it smiles; AffectError without it."""
+def judged_lfw_faces(path: Path) -> tuple[list[Image.Image], np.ndarray, np.ndarray]:
+    """The judged faces of scikit-image's `lfw_subset.npy`, all of other people, as `judged_faces` gives its own."""
     if not Path(path).exists():
         raise AffectError(f"{path} is not there; the head of {__name__} says where the faces come from.")
     table = pd.read_csv(Path(__file__).with_name("lfw_expressions.csv"))
     grey = (255 * np.load(path, allow_pickle=False)[table["picture"]]).round().astype(np.uint8)
-    return [Image.fromarray(face).convert("RGB") for face in grey], (table["expression"] == "happiness").to_numpy()
-
-
-def interval(smiles: np.ndarray, score: np.ndarray, resamples: int = 2000) -> list[float]:
-    """95 % of the area under the ROC curve, by bootstrap over faces, smiles and neutral ones apart."""
-    rng, kinds, areas = np.random.default_rng(0), [np.flatnonzero(smiles), np.flatnonzero(~smiles)], []
-    for _ in range(resamples):
-        rows = np.concatenate([rng.choice(kind, len(kind)) for kind in kinds])
-        areas.append(roc_auc_score(smiles[rows], score[rows]))
-    return np.percentile(areas, [2.5, 97.5]).round(3).tolist()
+    smiles = (table["expression"] == "happiness").to_numpy()
+    return [Image.fromarray(face).convert("RGB") for face in grey], smiles, np.arange(len(table))
 
 
 def measure(
-    predictor: Predictor, faces: list[Image.Image], smiles: np.ndarray, crops: Mapping[str, Box] = CROPS
-) -> dict:
-    """By crop: area under the ROC curve, with 95 %, and what neutral faces and smiles are called, of five expressions.
+    predictor: Predictor, faces: list[Image.Image], smiles: np.ndarray, people: np.ndarray,
+    crops: Mapping[str, Box] = CROPS,
+) -> dict:  # fmt: skip
+    """By crop: `areas.area` of smiles, and what neutral faces and smiles are called, of five expressions.
 
     "alike": all expressions equally expected; "everyday": with the default prevalence of `predict`.
     """
@@ -77,7 +71,7 @@ def measure(
         logits = {"alike": replace(predictor, prevalence=(1.0,) * 8)(cut).expression_logits,
                   "everyday": everyday(cut).expression_logits}  # fmt: skip
         score = logits["alike"][:, happy] - logits["alike"][:, neutral]
-        result[crop] = {"AUC": round(float(roc_auc_score(smiles, score)), 3), "95 %": interval(smiles, score)}
+        result[crop] = area(smiles, score, people)
         for name, values in logits.items():
             called = np.array(FIVE)[values[:, columns].argmax(axis=1)]
             for kind, rows in (("neutral", ~smiles), ("smiling", smiles)):

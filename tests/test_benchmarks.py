@@ -20,7 +20,7 @@ from affect_core.losses import cotex_loss
 from affect_core.mae import MAEConfig
 from affect_core.project_folders import project_root
 from affect_core.vit import ViTConfig
-from benchmarks import colour_photographs, peers, photographs
+from benchmarks import areas, colour_photographs, peers, photographs
 from benchmarks.ceilings import counted_gflop
 from benchmarks.corpus_reading import _shard_reading, measure_reading, write_sparse_corpus
 from benchmarks.plain import PlainFaces, endless, plain_cotex_loss, write_faces
@@ -99,8 +99,8 @@ def test_what_faces_are_called_is_counted_by_crop(tmp_path):
     for person, picture in judged[["person", "picture"]].to_numpy():
         (tmp_path / f"s{person}").mkdir(exist_ok=True)
         Image.new("L", (92, 112), 100).save(tmp_path / f"s{person}" / f"{picture}.pgm")
-    faces, smiles = photographs.judged_faces(tmp_path)
-    assert len(faces) == len(smiles) == 210 and smiles.sum() == 90
+    faces, smiles, people = photographs.judged_faces(tmp_path)
+    assert len(faces) == len(smiles) == 210 and smiles.sum() == 90 and len(set(people)) == 37
 
     @dataclass(frozen=True)
     class Knows:
@@ -113,10 +113,11 @@ def test_what_faces_are_called_is_counted_by_crop(tmp_path):
             logits[np.arange(len(pictures)), np.where(smiles, EXPRESSIONS.index("happiness"), 0)] = 0.0
             return AffectPrediction(expression_logits=logits + np.log(self.prevalence))
 
-    measured = photographs.measure(Knows(), faces, smiles)
+    measured = photographs.measure(Knows(), faces, smiles, people)
     assert set(measured) == set(photographs.CROPS)
     for numbers in measured.values():
-        assert numbers["AUC"] == 1.0 and numbers["95 %"] == [1.0, 1.0]
+        assert numbers["area"] == 1.0 and numbers["faces"] == [90, 120] and numbers["people"] == [23, 24]
+        assert 0.8 < numbers["95 %"][0] < 0.95 and numbers["95 %"][1] == 1.0
         assert numbers["smiling called, alike"] == dict.fromkeys(photographs.FIVE, 0) | {"happiness": 90}
         assert numbers["neutral called, everyday"] == dict.fromkeys(photographs.FIVE, 0) | {"neutral": 120}
 
@@ -131,21 +132,39 @@ def test_missing_photographs_are_named(tmp_path):
 def test_lfw_faces_are_those_that_were_judged(tmp_path):
     stored = np.repeat(np.arange(200) / 255.0, 625).reshape(200, 25, 25)  # picture n is of grey n
     np.save(tmp_path / "lfw_subset.npy", stored)
-    faces, smiles = photographs.judged_lfw_faces(tmp_path / "lfw_subset.npy")
+    faces, smiles, people = photographs.judged_lfw_faces(tmp_path / "lfw_subset.npy")
     greys = np.array([np.asarray(face)[0, 0, 0] for face in faces])
-    assert len(faces) == 54 and smiles.sum() == 26
+    assert len(faces) == 54 and smiles.sum() == 26 and len(set(people)) == 54
     assert set(greys[smiles]) >= {1, 52, 96} and set(greys[~smiles]) >= {6, 42, 98}
 
 
-def test_intervals_of_the_area_narrow_with_faces():
+def test_intervals_of_the_area_narrow_with_people():
     rng = np.random.default_rng(0)
     few, many = (np.repeat([True, False], count) for count in (20, 500))
-    bounds = {len(smiles): photographs.interval(smiles, smiles + rng.normal(0, 0.7, len(smiles)), 300)
+    bounds = {len(smiles): areas.area(smiles, smiles + rng.normal(0, 0.7, len(smiles)), np.arange(len(smiles)), 300)
               for smiles in (few, many)}  # fmt: skip
-    (low, high), (lower, upper) = bounds[40], bounds[1000]
-    area = NormalDist().cdf(1 / 0.7 / 2**0.5)  # of two normals that are 1 / 0.7 standard deviations apart: 0.844
-    assert low < area < high and lower < area < upper
+    (low, high), (lower, upper) = (bounds[count]["95 %"] for count in (40, 1000))
+    truth = NormalDist().cdf(1 / 0.7 / 2**0.5)  # of two normals that are 1 / 0.7 standard deviations apart: 0.844
+    assert low < truth < high and lower < truth < upper
     assert upper - lower < (high - low) / 3
+
+
+@pytest.mark.parametrize("truth, positives, negatives", [(0.98, 22, 7), (0.95, 22, 7), (0.5, 10, 10)])
+def test_the_interval_of_few_people_holds_the_true_area_as_often_as_it_says(truth, positives, negatives):
+    rng, apart = np.random.default_rng(0), 2**0.5 * NormalDist().inv_cdf(truth)
+    scores = rng.normal(apart, 1, (400, positives))[:, :, None] > rng.normal(0, 1, (400, negatives))[:, None]
+    held = [low <= truth <= high for low, high in
+            (areas.newcombe(value, positives, negatives) for value in scores.mean(axis=(1, 2)))]  # fmt: skip
+    assert np.mean(held) > 0.92
+
+
+def test_a_person_with_many_faces_is_one_person():
+    positive, score = np.repeat([True, False], 60), np.r_[np.linspace(0.4, 1, 60), np.linspace(0, 0.6, 60)]
+    alone, three = (areas.area(positive, score, people, 200) for people in (np.arange(120), np.arange(120) // 20))
+    assert three["people"] == [3, 3] and alone["people"] == [60, 60] and three["area"] == alone["area"]
+    assert np.diff(three["95 %"]) > 2 * np.diff(alone["95 %"])
+    for value, end in ((1.0, 1), (0.0, 0)):
+        assert areas.newcombe(value, 5, 7)[end] == value and 0 < abs(areas.newcombe(value, 5, 7)[1 - end] - value) < 1
 
 
 def test_colour_photographs_are_cut_from_their_boxes_and_counted(tmp_path):
@@ -168,14 +187,16 @@ def test_colour_photographs_are_cut_from_their_boxes_and_counted(tmp_path):
         valence = np.where(said == "happiness", 0.9, np.where(said == "neutral", -0.9, -0.5))
         return AffectPrediction(expression_logits=logits, valence_arousal=np.stack([valence, valence], axis=1))
 
-    measured = colour_photographs.measure(knows, faces, read, resamples=50)
+    measured = colour_photographs.measure(knows, faces, read)
     assert set(measured) == {"1.0", "0.9", "0.8"}
     for numbers in measured.values():
         assert numbers["called"]["anger"] == {"neutral": 4} and numbers["called"]["happiness"] == {"happiness": 22}
-        assert numbers["happiness against neutral"] == {"area": 1.0, "95 %": [1.0, 1.0], "faces": [22, 7], "people": 26}
+        happier = numbers["happiness against neutral"]
+        assert happier["area"] == 1.0 and happier["faces"] == [22, 7] and happier["people"] == [20, 7]
+        assert happier["95 %"][0] < 0.9 and happier["95 %"][1] == 1.0
         assert numbers["valence, happiness against negative"]["area"] == 1.0
-        assert numbers["valence, neutral against negative"] == {"area": 0.0, "95 %": [0.0, 0.0], "faces": [7, 10],
-                                                                "people": 13}  # fmt: skip
+        worst = numbers["valence, neutral against negative"]
+        assert worst["area"] == 0.0 == worst["95 %"][0] and worst["faces"] == [7, 10] and worst["people"] == [7, 7]
 
 
 def test_a_missing_colour_photograph_is_named_and_central_squares_are_central(tmp_path):

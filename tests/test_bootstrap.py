@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from test_metrics import random_labels, random_prediction
 
+from affect_core import bootstrap
 from affect_core.bootstrap import (
     action_unit_bootstrap,
     bootstrap_interval,
     expression_bootstrap,
     group_numbers,
     mtl_bootstrap,
+    paired_differences,
     resampled_scores,
 )
 from affect_core.errors import AffectError
@@ -45,6 +47,29 @@ def test_expressions_alone_have_the_same_interval_as_scoring_every_resample():
         lambda rows: lsd_score(take(prediction, rows), labels[rows])["expression_f1"], groups, resamples=6, seed=4
     )
     assert fast == pytest.approx(slow)
+
+
+def test_an_interval_is_corrected_for_the_bias_of_its_resamples():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 1, 20000)
+    centred, biased = (bootstrap._interval(estimate, values, 0.95) for estimate in (0.0, 0.5))
+    np.testing.assert_allclose(centred[1:], [-1.96, 1.96], atol=0.06)
+    np.testing.assert_allclose(biased[1:], [-0.96, 2.96], atol=0.2)  # resamples lie 0.5 too low: ends move by 2 x 0.5
+    plain = bootstrap._interval(0.5, values, 0.95, bias=0.0)
+    np.testing.assert_array_equal(plain[1:], np.quantile(values, [0.025, 0.975]))
+    assert bootstrap._interval(9.0, values, 0.95).high == values.max()
+    assert bootstrap._interval(0.3, np.full(50, 0.3), 0.95) == (0.3, 0.3, 0.3)
+
+
+def test_differences_of_two_answers_are_plain_percentiles():
+    labels, one, other = random_labels(300), random_prediction(300), random_prediction(300, seed=9)
+    groups = np.arange(300) // 10
+    scored = [resampled_scores(answer, labels, groups, resamples=80) for answer in (one, other)]
+    whole, draws = zip(*scored, strict=True)
+    found = paired_differences(one, other, labels, groups, resamples=80)
+    for name in whole[0]:
+        low, high = np.quantile(draws[1][name] - draws[0][name], [0.025, 0.975])
+        assert found[name] == pytest.approx((whole[1][name] - whole[0][name], low, high))
 
 
 def test_rows_of_nobody_known_are_groups_of_their_own():
