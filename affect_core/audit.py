@@ -170,7 +170,7 @@ class CorpusAudit:
         lines = []
         for other, split in combinations(self.corpus.splits, 2):
             number, all_of = pairs.get((split, other), 0), self.counts.loc[("all", "images"), split]
-            lines.append(f"{number:,} of {all_of:,} {split} images have one in {other} ({100 * number / all_of:.2g} %)")
+            lines.append(f"{number:,} of {all_of:,} {split} images have one in {other} ({_per_cent(number / all_of)})")
         named = [f"{one.image} and {one.other_image} ({one.distance} bits)"
                  for one in self.duplicates.head(SHOWN).itertuples()]  # fmt: skip
         return _bullets(lines, len(lines)) + ("\n\nThe closest:\n\n" + _bullets(named) if named else "")
@@ -231,6 +231,11 @@ def _table(frame: pd.DataFrame) -> str:
              for name, row in zip(frame.index, frame.to_numpy(), strict=True)]  # fmt: skip
     lines = [["", *frame.columns], ["---", *["---:"] * frame.shape[1]], *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _per_cent(share: float) -> str:
+    """Two digits at most: "0.25 %", "3.1 %", "100 %"."""
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
 def _bullets(sentences: Sequence[str], shown: int = SHOWN) -> str:

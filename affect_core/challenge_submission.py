@@ -8,6 +8,7 @@ files are tested as published layouts say (`export.submission`), on images made 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -82,8 +83,8 @@ def _require(challenge: str, model: EMMA | CoTEX, names: Sequence[str], smooth: 
     if challenge == "lsd" and model.config.vocabulary != LSD_EXPRESSIONS:
         raise AffectError(f"this challenge asks for the expressions {', '.join(LSD_EXPRESSIONS)}; CoTEX was trained on "
                           f"{', '.join(model.config.vocabulary)}")  # fmt: skip
-    if smooth < 0:
-        raise AffectError(f"the width of smoothing is at least 0 frames, not {smooth}")
+    if not 0 <= smooth < math.inf:
+        raise AffectError(f"the width of smoothing is a number of frames, 0 or more, not {smooth}")
     if smooth and challenge == "lsd":
         raise AffectError("the images of this challenge are no videos: nothing can be smoothed over time")
     if smooth:

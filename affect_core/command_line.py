@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit code, see EXIT_CODES. Usage errors and --help raise SystemExit, as in argparse."""
     options = parser().parse_args(arguments)
     try:
+        for name in ("out", "figures"):
+            _refuse_taken(getattr(options, name, None), folder=name == "figures" or options.name == "export")
         return options.command(options)
     except AffectError as error:
         sys.stderr.write(f"affect-core {options.name}: {error}\n")
@@ -35,6 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"affect-core {options.name}: interrupted\n")
         return INTERRUPTED
+
+
+def _refuse_taken(path: Path | None, folder: bool) -> None:
+    """Raise AffectError, before anything is computed, for an output whose name is that of a thing of the other kind."""
+    if path is not None and path.is_dir() and not folder:
+        raise AffectError(f"{path} is a folder; give the name of a file")
+    if path is not None and path.is_file() and folder and not path.suffix:
+        raise AffectError(f"{path} is a file; give the name of a folder")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -169,8 +179,14 @@ def _run(command: argparse.ArgumentParser) -> None:
     _profile(command)
     command.add_argument("--corpus-root", default="", help="folder of the corpora (default: the rendered ones)")
     command.add_argument("--run-dir", default="", help="where results go (default: runs/<profile>)")
-    command.add_argument("--seed", type=int, default=0,
+    command.add_argument("--seed", type=_not_negative, default=0,
                          help="of weights at the start, order of the images and augmentation (default: 0)")  # fmt: skip
+
+
+def _not_negative(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of 0 or more")
+    return int(text)
 
 
 def _positive(text: str) -> int:

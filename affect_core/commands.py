@@ -66,14 +66,21 @@ def evaluate_(options: argparse.Namespace) -> int:
     difference. Smoothing looks at later frames, so it is for recordings; it needs videos and frame numbers.
     """
     from affect_core.checkpoints import load_model
-    from affect_core.evaluation import evaluate_model
+    from affect_core.evaluation import evaluate_model, refuse_other_size
     from affect_core.export.tables import write_table
+    from affect_core.storage import read_json
     from affect_core.workbook import open_workbook
 
     root = str(Path(options.corpus_root).resolve()) if options.corpus_root else ""
     with TemporaryDirectory() as no_run:
-        scores = evaluate_model(load_model(options.model), open_workbook(options.profile, root, no_run),
-                                smooth=options.smooth, thresholds=options.thresholds)  # fmt: skip
+        book = open_workbook(options.profile, root, no_run)
+        refuse_other_size(options.model, book)
+        model = load_model(options.model)
+        scores = evaluate_model(model, book, smooth=options.smooth, thresholds=options.thresholds)
+        for left_out in sorted(Path(no_run).glob("problems-*.json")):
+            problems = read_json(left_out)
+            _note(f"{len(problems)} problems: their rows are left out of {left_out.stem.removeprefix('problems-')}")
+            sys.stderr.writelines(f"  {problem}\n" for problem in problems)
     if options.out:
         write_table(options.out, scores)
     else:
@@ -122,7 +129,7 @@ def submit_(options: argparse.Namespace) -> int:
     from affect_core.challenge_submission import challenge_model, submit
     from affect_core.progress import TerminalBar
 
-    model, thresholds = challenge_model(options.challenge, options.run_dir, _device(options), _note)
+    model, thresholds = challenge_model(options.challenge, _run_dir(options), _device(options), _note)
     rows = submit(options.challenge, options.test_list, options.images, options.out, model, thresholds=thresholds,
                   smooth=options.smooth, batch_size=options.batch_size, progress=TerminalBar)  # fmt: skip
     sys.stdout.write(f"{rows:,} rows in {options.out}, which names the images of {options.test_list}\n")
@@ -154,8 +161,18 @@ def _predictor(options: argparse.Namespace):
     from affect_core.prediction import load_predictor
     from affect_core.run_models import run_predictor
 
-    device = _device(options)
-    return load_predictor(device) if options.run_dir is None else run_predictor(options.run_dir, device, _note)
+    device, run = _device(options), _run_dir(options)
+    return load_predictor(device) if run is None else run_predictor(run, device, _note)
+
+
+def _run_dir(options: argparse.Namespace) -> Path | None:
+    """The run that was named; in the project, where a training puts it, if it is not in the working directory."""
+    from affect_core.project_folders import project_root
+
+    path = options.run_dir
+    if path is None or path.exists() or not (project_root() / path).exists():
+        return path
+    return project_root() / path
 
 
 def _device(options: argparse.Namespace) -> str:
@@ -171,5 +188,6 @@ def _note(line: str) -> None:
 
 
 def _run_arguments(options: argparse.Namespace) -> list[str]:
-    return ["--profile", options.profile, "--corpus-root", options.corpus_root, "--run-dir", options.run_dir,
+    corpora = str(Path(options.corpus_root).resolve()) if options.corpus_root else ""
+    return ["--profile", options.profile, "--corpus-root", corpora, "--run-dir", options.run_dir,
             "--seed", str(options.seed)]  # fmt: skip

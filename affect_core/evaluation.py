@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from affect_core.labels import AffectPrediction
 from affect_core.priors import TimmPrior
 from affect_core.smoothing import frame_numbers, reach, smooth_prediction
 from affect_core.stages import predict_expressions
+from affect_core.storage import read_json
 from affect_core.workbook import Workbook
 
 CORPUS_OF = {EMMA: "abaw4", CoTEX: "lsd", DAN: "affectnet", TimmPrior: "affectnet"}
@@ -76,6 +78,17 @@ def evaluate_model(
     return table if len(scores) > 1 else table.drop(columns="options")
 
 
+def refuse_other_size(path: Path, book: Workbook) -> None:
+    """Raise AffectError if the weights at `path`, kept by a training, saw faces of another size than `book`'s profile
+    prepares: enlarged or reduced pictures would be scored, and the numbers would be others without a word."""
+    record = Path(path).parent / "record.json"
+    settings = read_json(record).get("data_settings") if record.exists() else None
+    seen, here = (settings or {}).get("size"), book.profile.vit.image_size
+    if seen is not None and seen != here:
+        raise AffectError(f"{path} was trained on faces of {seen} px, profile {book.profile.name} prepares them for "
+                          f"{here}: give the profile of that training (--profile)")  # fmt: skip
+
+
 def _refuse_useless(model: EMMA | CoTEX | DAN | TimmPrior, name: str, smooth: float, thresholds: str) -> None:
     """Raise AffectError for options that cannot be meant, before anything is opened."""
     if thresholds not in THRESHOLDS:
@@ -92,8 +105,8 @@ def _refuse_useless(model: EMMA | CoTEX | DAN | TimmPrior, name: str, smooth: fl
 
 def _refuse_without_time(validation: Corpus, width: float) -> None:
     """Raise AffectError unless two images are frames of one video, near enough, and all names hold a frame number."""
-    groups = group_numbers(validation.table["group"])
-    if len(np.unique(groups)) == len(validation):
+    groups = pd.Series(group_numbers(validation.table["group"]))
+    if groups.nunique() == len(validation):
         raise AffectError(f"corpus {validation.name} names no videos, each of its {len(validation):,} validation "
                           "images stands alone: nothing can be smoothed over time")  # fmt: skip
     frames = pd.Series(frame_numbers(validation.table["image"]))

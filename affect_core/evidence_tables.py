@@ -4,10 +4,10 @@ Intervals and tests. One bootstrap resamples validation videos (images for CoTEX
 every setting is scored on the same resamples: an interval covers other faces of the kind and other trainings (heads,
 order, masks, labelled subset), given one MAE and one prior. A difference is that of the reference setting to another,
 over the seeds both have. Its p-value is twice the share of resamples on the other side of 0 (at least 2 / 4,000);
-Holm's procedure corrects for all differences of the table together; the intervals are not corrected. Where two settings
-mostly err on different faces, as here, such an interval counts that part twice and is wide: simulated with the variances
-of these cells it covers 98 to 99 %, and the tests err on the side of "open". Were the seeds the main source of variance,
-three to five of them would make it too narrow: the last column says in how many seeds the sign held.
+Holm's procedure corrects for all differences of the table together; the intervals are not corrected. Where two
+settings mostly err on different faces, as here, such an interval counts that part twice and is wide: simulated with the
+variances of these cells it covers 98 to 99 %, and the tests err on the side of "open". Were the seeds the main source
+of variance, three to five of them would make it too narrow: the last column says in how many seeds the sign held.
 """
 
 from __future__ import annotations

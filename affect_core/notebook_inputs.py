@@ -24,13 +24,27 @@ def shared_inputs(parameters: dict) -> str:
         named += sorted(path for path in weights_dir().glob("*") if path.is_file())
     parts += [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in named]
     if parameters["corpus_root"]:
-        root = Path(parameters["corpus_root"])
-        for folder, folders, files in os.walk(root):
-            folders.sort()
-            for file in sorted(files):
-                status = os.stat(os.path.join(folder, file))
-                parts.append(f"{folder}/{file} {status.st_size} {status.st_mtime_ns}")
+        parts += _files_under(parameters["corpus_root"])
     return digest(*parts)
+
+
+def _files_under(root: str) -> list[str]:
+    """Name, size and time of every file; links are followed, each folder once, and one that leads nowhere is named."""
+    found, visited = [], set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders.sort()
+        for file in sorted(files):
+            try:
+                status = os.stat(os.path.join(folder, file))
+                found.append(f"{folder}/{file} {status.st_size} {status.st_mtime_ns}")
+            except OSError as error:
+                found.append(f"{folder}/{file} {error.strerror}")
+    return found
 
 
 def tables_read_by(notebook: Path) -> list[str]:

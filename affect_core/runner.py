@@ -202,6 +202,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=(), help="names of notebooks, e.g. 04_emma")
     options = parser.parse_args(arguments)
     root = project_root()
+    if "AFFECT_DATA_DIR" in os.environ:  # notebooks have a working directory of their own
+        os.environ["AFFECT_DATA_DIR"] = str(Path(os.environ["AFFECT_DATA_DIR"]).resolve())
     profile = str(Path(options.profile).resolve()) if options.profile.endswith(".toml") else options.profile
     started = time.monotonic()
     try:

@@ -17,6 +17,7 @@ from datetime import timedelta
 from affect_core.distributed import is_main, leave, lost_a_process, main_first
 from affect_core.errors import AffectError
 from affect_core.progress import no_progress
+from affect_core.storage import read_json
 from affect_core.workbook import Workbook, open_workbook
 
 STAGES = {"mae": ("faces",), "prior": ("affectnet",), "emma": ("abaw4",), "cotex": ("lsd",)}
@@ -55,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
         for stage in options.stages:
             record = train_stage(book, stage)[1]
             if is_main():
+                for left_out in sorted(book.run_dir.glob("problems-*.json")):
+                    name, number = left_out.stem.removeprefix("problems-"), len(read_json(left_out))
+                    sys.stderr.write(f"note: {number} problems: their rows are left out of {name}; {left_out} names them\n")
                 sys.stdout.write(f"{stage}: {record.seconds:.0f} s, kept epoch {record.best_epoch}: {record.best}\n")
     except AffectError as error:
         sys.stderr.write(f"{error}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from affect_core.corpora import Corpus, available_corpora, open_corpus
+from affect_core.corpora import BadRowsError, Corpus, available_corpora, open_corpus
 from affect_core.cotex import CoTEX
 from affect_core.dan import DAN
 from affect_core.emma import EMMA
 from affect_core.emma_thresholds import calibrate_emma
 from affect_core.errors import AffectError
 from affect_core.mae import MAE
-from affect_core.profiles import Profile, load_profile
+from affect_core.profiles import BUILT_IN, Profile, load_profile
 from affect_core.progress import NotebookBar, Progress, TerminalBar
 from affect_core.project_folders import project_root, run_folder
 from affect_core.record import environment_record, fingerprint, hardware
@@ -39,6 +40,12 @@ CORPORA = {
 def select_device() -> torch.device:
     """The first CUDA device if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+_HOW_TO_GO_ON = (
+    'Mend it, or, in a copy of the profile, section [images], set on_bad_rows = "list" to see all problems at once, or '
+    '"skip" to go on without these rows (docs/USING.md).'
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,18 @@ class Workbook:
     def _made_of(self, name: str) -> tuple[str, ...]:
         return getattr(self.profile.corpora, name, (name,))
 
+    def expect(self, good: bool, sentence: str) -> None:
+        """A check of a lesson that holds where there is enough to learn from: `good`, said in `sentence`.
+
+        With a built-in profile other than smoke, on rendered faces, it raises AssertionError otherwise. Anywhere else,
+        on corpora and profiles that we do not know, a model may honestly be poor: then that is printed.
+        """
+        known = self.corpus_root is None and self.profile.name in set(BUILT_IN) - {"smoke"}
+        if not good and known:
+            raise AssertionError(sentence)
+        if not good:
+            sys.stdout.write(f"Not so in this run: {sentence}.\n")
+
     def corpus_folder(self, name: str) -> Path:
         """Root folder that holds corpus `name`; renders the embedded corpus first if that is the one."""
         if not self.is_embedded(name):
@@ -96,13 +115,21 @@ class Workbook:
         return joined(name, self._made_of(name), self._open)
 
     def _open(self, name: str) -> Corpus:
-        corpus = open_corpus(
-            self.corpus_folder(name), name, size=self.profile.store_size, store_dir=self.data_dir / "stores",
-            on_bad_rows=self.profile.on_bad_rows, progress=self.progress, workers=_workers(),
-            soft_labels=name in self.profile.corpora.soft_labels,
-        )  # fmt: skip
+        try:
+            corpus = open_corpus(
+                self.corpus_folder(name), name, size=self.profile.store_size, store_dir=self.data_dir / "stores",
+                on_bad_rows=self.profile.on_bad_rows, progress=self.progress, workers=_workers(),
+                soft_labels=name in self.profile.corpora.soft_labels,
+            )  # fmt: skip
+        except BadRowsError as error:
+            if any(problem.rows for problem in error.problems):
+                error.args = (f"{error}\n{_HOW_TO_GO_ON}",)
+            raise
+        listed = self.run_dir / f"problems-{name}.json"
         if corpus.problems:
-            write_json(self.run_dir / f"problems-{name}.json", [str(problem) for problem in corpus.problems])
+            write_json(listed, [str(problem) for problem in corpus.problems])
+        else:
+            listed.unlink(missing_ok=True)  # of before they were mended
         return corpus
 
     # -- stages: each trains, or loads what an earlier notebook trained in the same run, or is the shipped one ---------
@@ -208,9 +235,22 @@ def _check_corpora(root: Path | None, names: set[str]) -> None:
     if root is None:
         if own := sorted(names - set(CORPORA)):
             raise AffectError(f"corpus {', '.join(own)} is not rendered; give the folder that holds it as corpus_root.")
-    elif not any((root / name).is_dir() for name in names):
+        return
+    if not root.is_dir():
+        raise AffectError(f"corpus_root is the folder that holds the corpora; {root} is "
+                          f"{'a file' if root.is_file() else 'not there'}.")  # fmt: skip
+    there = {path.name for path in root.iterdir()}
+    for name in sorted(names):
+        alike = [other for other in sorted(there) if other.lower() == name]
+        if alike and not (root / name).exists() and name not in there:
+            raise AffectError(f"{root / alike[0]} is written with capitals; call the folder {name}.")
+        if name in there and not (root / name).exists():
+            raise AffectError(f"{root / name} is a link that leads nowhere: is a disk not mounted?")
+    if not any((root / name).is_dir() for name in names):
         others = sorted(set(available_corpora(root)) - names)
         hint = f"; to learn from {', '.join(others)}, name them in [corpora] of a profile" if others else ""
+        deeper = sorted(path.parent for name in names for path in root.glob(f"*/{name}") if path.is_dir())
+        hint += f"; there are some in {deeper[0]}" if deeper else ""
         raise AffectError(f"{root} holds none of the folders {', '.join(sorted(names))}{hint}; see data/README.md.")
 
 

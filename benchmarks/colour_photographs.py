@@ -10,9 +10,9 @@
 
 `colour_expressions.csv` names each picture, the box of the face (by an OpenCV cascade, a little larger) and the
 expression: the package's word where it has one, else judged by eye before any prediction was seen (clear cases alone).
-People are numbered. The pictures are not ours to pass on. Nothing in the shipped weights was chosen by looking at these
-numbers, but later candidates were rejected partly by them. A few faces of a few people: enough to see a failure, too few
-for a rate.
+People are numbered. The pictures are not ours to pass on. Nothing in the shipped weights was chosen by looking at
+these numbers, but later candidates were rejected partly by them. A few faces of a few people: enough to see a failure,
+too few for a rate.
 """
 
 from __future__ import annotations

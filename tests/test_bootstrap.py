@@ -49,6 +49,16 @@ def test_expressions_alone_have_the_same_interval_as_scoring_every_resample():
     assert fast == pytest.approx(slow)
 
 
+def test_one_group_has_no_interval():
+    labels, prediction = random_labels(30), random_prediction(30)
+    whole = mtl_score(prediction, labels)["p_mtl"]
+    alone = mtl_bootstrap(prediction, labels, ["a"] * 30, resamples=9)["p_mtl"]
+    assert alone.estimate == pytest.approx(whole) and np.isnan(alone[1:]).all()
+    assert np.isnan(bootstrap_interval(lambda rows: 1.0, ["a"] * 30, resamples=9)[1:]).all()
+    same = paired_differences(prediction, prediction, labels, ["a"] * 30, resamples=9)
+    assert same["p_mtl"].estimate == 0 and np.isnan(same["p_mtl"][1:]).all()
+
+
 def test_an_interval_is_corrected_for_the_bias_of_its_resamples():
     rng = np.random.default_rng(0)
     values = rng.normal(0, 1, 20000)

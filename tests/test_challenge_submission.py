@@ -129,8 +129,10 @@ def test_images_that_cannot_be_read_are_named_and_nothing_is_written(images, tes
 def test_what_would_fail_at_the_end_fails_at_the_start(images, test_list, tmp_path):
     raf = CoTEX(CoTEXConfig(cotex().config.vit, vocabulary=RAFDB_EXPRESSIONS)).eval()
     for challenge, model, smooth, message in (
+        ("mtl", moderate_emma(), float("nan"), "is a number of frames, 0 or more, not nan"),
+        ("mtl", moderate_emma(), float("inf"), "is a number of frames, 0 or more, not inf"),
         ("lsd", raf, 0, "CoTEX was trained on surprise, fear"), ("lsd", cotex(), 1, "are no videos"),
-        ("mtl", moderate_emma(), -1, "at least 0 frames"),
+        ("mtl", moderate_emma(), -1, "0 or more, not -1"),
     ):  # fmt: skip
         with pytest.raises(AffectError, match=message):
             submit(challenge, test_list, images, tmp_path / "out.txt", model, smooth=smooth)

@@ -1,6 +1,7 @@
 """The command `affect-core`: what it teaches, what it does, what its exit codes mean."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 import torch
 from export_models import cotex, emma
 from PIL import Image
+from published_layouts import write_all
 from published_stills import write_table
 
 from affect_core import command_line, folder_prediction, prediction
@@ -263,8 +265,8 @@ def test_train_and_run_hand_their_arguments_on(monkeypatch):
     assert main(["run", "--corpus-root", "c", "--only", "04_emma"]) == 1, "the runner's exit code is the command's"
     common = ["--profile", "smoke", "--corpus-root", "", "--run-dir", "r", "--seed", "3"]
     assert handed["train"] == ["mae", "emma", *common]
-    assert handed["run"] == ["--profile", "laptop", "--corpus-root", "c", "--run-dir", "", "--seed", "0",
-                             "--weights", "fresh", "--only", "04_emma"]  # fmt: skip
+    assert handed["run"] == ["--profile", "laptop", "--corpus-root", os.path.abspath("c"), "--run-dir", "",
+                             "--seed", "0", "--weights", "fresh", "--only", "04_emma"]  # fmt: skip
 
 
 def test_evaluate_scores_a_file_on_the_corpus_it_is_meant_for(smoke_book, run_dir, tmp_path, capsys):
@@ -335,6 +337,56 @@ def test_each_option_of_evaluate_changes_its_own_scores(smoke_book):
             assert table.loc[(words, score), ["estimate", "low", "high"]].tolist() == pytest.approx(list(interval))
     choices = command_line.parser().parse_args(["evaluate", "a", "--thresholds", THRESHOLDS[1]]).thresholds
     assert choices == "fitted" and THRESHOLDS[0] == command_line.parser().parse_args(["evaluate", "a"]).thresholds
+
+
+def test_evaluate_refuses_a_profile_that_prepares_other_faces_than_the_training_saw(run_dir, tmp_path, capsys):
+    shutil.copytree(run_dir / "cotex", tmp_path / "cotex")
+    model = tmp_path / "cotex" / "best.safetensors"
+    for size, code in ((64, command_line.FAILED), (32, command_line.FINE)):
+        (tmp_path / "cotex" / "record.json").write_text(f'{{"data_settings": {{"size": {size}}}}}')
+        assert main(["evaluate", str(model), "--profile", "smoke"]) == code
+        said = "was trained on faces of 64 px, profile smoke prepares them for 32: give the profile of that training"
+        assert (said in capsys.readouterr().err) == (size == 64)
+
+
+def test_evaluate_says_which_rows_were_left_out(run_dir, tmp_path, capsys):
+    root = write_all(tmp_path / "real")
+    sorted((root / "lsd").rglob("*.jpg"))[0].write_bytes(b"")
+    text = (resources.files("affect_core.profiles") / "smoke.toml").read_text()
+    (tmp_path / "mine.toml").write_text(text.replace('on_bad_rows = "refuse"', 'on_bad_rows = "skip"'))
+    model = str(run_dir / "cotex" / "best.safetensors")
+    assert main(["evaluate", model, "--profile", str(tmp_path / "mine.toml"), "--corpus-root", str(root)]) == 0
+    error = capsys.readouterr().err
+    assert "note: 1 problems: their rows are left out of lsd\n" in error and "is empty (0 bytes)" in error
+    arguments = ["train", "cotex", "--profile", str(tmp_path / "mine.toml"), "--corpus-root", str(root)]
+    assert main([*arguments, "--run-dir", str(tmp_path / "run")]) == 0
+    listed = tmp_path / "run" / "problems-lsd.json"
+    assert f"note: 1 problems: their rows are left out of lsd; {listed} names them\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [
+    ["audit", "corpora", "lsd", "--out", "FOLDER"], ["predict", "a.png", "--out", "FOLDER"],
+    ["evaluate", "model", "--out", "FOLDER"], ["submit", "mtl", "list", "--images", "i", "--out", "FOLDER"],
+])  # fmt: skip
+def test_an_output_that_is_a_folder_is_refused_before_anything_is_done(arguments, tmp_path, capsys):
+    assert main([str(tmp_path) if word == "FOLDER" else word for word in arguments]) == command_line.FAILED
+    assert f"{tmp_path} is a folder; give the name of a file" in capsys.readouterr().err
+
+
+def test_a_negative_seed_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "mae", "--seed", "-1"])
+    assert "-1 is not a whole number of 0 or more" in capsys.readouterr().err
+
+
+def test_a_run_is_found_where_a_training_puts_it(run_dir, photographs, tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copytree(run_dir, tmp_path / "project" / "runs" / "try")
+    monkeypatch.setattr("affect_core.project_folders.project_root", lambda: tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    arguments = ["predict", str(photographs / "a.png"), "--run-dir", "runs/try", "--out", str(tmp_path / "a.csv")]
+    assert main(arguments) == command_line.FINE
 
 
 def test_options_of_evaluate_that_cannot_be_meant_are_refused_in_the_users_words(smoke_book, run_dir, capsys):

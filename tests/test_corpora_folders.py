@@ -1,10 +1,14 @@
 """LSD class folders, plain class folders and unlabelled trees."""
 
+import os
+
 import numpy as np
 import pytest
 from published_layouts import write_faces, write_image, write_lsd
 
-from affect_core.corpora import describe, open_corpus
+from affect_core.corpora import affectnet_arrays, describe, image_files, open_corpus
+from affect_core.corpora.image_files import find_images
+from affect_core.errors import AffectError
 from affect_core.labels import LSD_EXPRESSIONS
 
 
@@ -80,6 +84,34 @@ def test_linked_folders_are_followed_and_loops_end(tmp_path):
     (tmp_path / "faces/linked").symlink_to(outside)
     (tmp_path / "faces/a/loop").symlink_to(tmp_path / "faces")
     assert len(opened(tmp_path, "faces")) == 4
+
+
+def test_links_that_lead_nowhere_or_to_themselves_are_images_that_cannot_be_read(tmp_path):
+    write_image(tmp_path / "faces/a.png", np.random.default_rng(0), 90)
+    (tmp_path / "faces/gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "faces/loop.png").symlink_to("loop.png")
+    (tmp_path / "faces/ring").symlink_to("ring")
+    found = find_images(tmp_path, "faces")
+    assert found.paths == ["faces/a.png", "faces/gone.png", "faces/loop.png"] and found.other_files == ("faces/ring",)
+    assert found.sizes.tolist()[1:] == [-1, -1]
+    assert len(opened(tmp_path, "faces", on_bad_rows="skip")) == 1
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    write_image(tmp_path / "faces/shut/a.png", np.random.default_rng(0), 90)
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(image_files.os, "scandir", refuse)
+    with pytest.raises(AffectError, match="faces/shut cannot be read: Permission denied"):
+        find_images(tmp_path, "faces")
+    monkeypatch.setattr(affectnet_arrays.os, "listdir", refuse)
+    with pytest.raises(AffectError, match="shut cannot be read: Permission denied"):
+        affectnet_arrays.read_scalars(tmp_path / "shut", ("exp",))
 
 
 def test_empty_folder_and_unknown_names_are_one_sentence(tmp_path):

@@ -60,7 +60,6 @@ def test_table_of_images_alone_is_training_without_labels(tmp_path):
         ("training", "dev", "split is 'dev', not training, validation, test or unlabelled"),
         ("a.png,", ",", "names no image"),
         ("a.png,", "a.jpg,", "image mine/a.jpg not found (there is mine/a.png)"),
-        ("a.png,", "sub/b.png,", "is named again"),
         (",ann", "", "has 8 fields, not the 9 of the header"),
     ],
 )
@@ -72,6 +71,14 @@ def test_table_bad_rows_are_refused_or_skipped(tmp_path, field, value, words):
     assert words in str(error.value) and "labels.csv, line " in str(error.value)
     corpus = opened(tmp_path, on_bad_rows="skip")
     assert len(corpus) == 2 and sum(problem.rows for problem in corpus.problems) == 1
+
+
+@pytest.mark.parametrize("on_bad_rows", ["refuse", "list", "skip"])
+def test_an_image_in_two_splits_is_refused_whatever_happens_to_bad_rows(tmp_path, on_bad_rows):
+    base = write_table(tmp_path / "mine", ROWS)
+    (base / "labels.csv").write_text(ROWS.replace("a.png,", "sub/b.png,", 1))
+    with pytest.raises(AffectError, match=r"sub/b\.png is in training \(.*line 2\) and in validation \(.*line 3\)"):
+        opened(tmp_path, on_bad_rows=on_bad_rows)
 
 
 @pytest.mark.parametrize(

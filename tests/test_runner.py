@@ -94,6 +94,21 @@ def test_files_under_the_corpus_root_are_inputs(tmp_path):
     assert notebook_inputs.shared_inputs(parameters) != before
 
 
+def test_links_under_the_corpus_root_are_followed_and_dead_ones_are_inputs_too(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "root").mkdir()
+    for name, target in (("lsd", tmp_path / "disk"), ("gone", tmp_path / "nowhere"), ("again", tmp_path / "root")):
+        (tmp_path / "root" / name).symlink_to(target)
+    (tmp_path / "disk" / "a.jpg").write_text("a")
+    parameters = {"profile": "smoke", "corpus_root": str(tmp_path / "root"), "run_dir": "r", "seed": 0}
+    before = notebook_inputs.shared_inputs(parameters)
+    assert notebook_inputs.shared_inputs(parameters) == before
+    (tmp_path / "disk" / "a.jpg").write_text("ab")
+    changed = notebook_inputs.shared_inputs(parameters)
+    (tmp_path / "nowhere").write_text("mounted")
+    assert len({before, changed, notebook_inputs.shared_inputs(parameters)}) == 3
+
+
 def test_a_profile_of_ones_own_is_an_input(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[cotex]\njs_weight = 1.0\n")

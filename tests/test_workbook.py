@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from published_layouts import write_all
 
+from affect_core.corpora import BadRowsError
 from affect_core.errors import AffectError
 from affect_core.labels import EXPRESSIONS
 from affect_core.profiles import BUILT_IN, load_profile
@@ -93,6 +95,45 @@ def test_an_unknown_profile_or_corpus_is_named(tmp_path, smoke_book):
         open_workbook("smoke", corpus_root=tmp_path, run_dir=tmp_path / "run")
     with pytest.raises(AffectError, match="no corpus 'celeba'"):
         smoke_book.corpus("celeba")
+
+
+def test_a_root_that_was_meant_otherwise_is_refused_with_what_is_there(tmp_path):
+    def refused(root):
+        with pytest.raises(AffectError) as error:
+            open_workbook("smoke", corpus_root=root, run_dir=tmp_path / "run")
+        return str(error.value)
+
+    (tmp_path / "file").write_text("")
+    assert refused(tmp_path / "file").endswith("is a file.") and refused(tmp_path / "no").endswith("is not there.")
+    (tmp_path / "outer/inner/lsd").mkdir(parents=True)
+    assert f"there are some in {tmp_path / 'outer/inner'}" in refused(tmp_path / "outer")
+    (tmp_path / "caps/lsd").mkdir(parents=True)
+    (tmp_path / "caps/AffectNet").mkdir()
+    assert "AffectNet is written with capitals; call the folder affectnet" in refused(tmp_path / "caps")
+    (tmp_path / "dead/lsd").mkdir(parents=True)
+    (tmp_path / "dead/abaw4").symlink_to(tmp_path / "unmounted")
+    assert "abaw4 is a link that leads nowhere" in refused(tmp_path / "dead")
+
+
+def test_bad_rows_are_refused_with_the_way_on(tmp_path):
+    write_all(tmp_path / "real")
+    next((tmp_path / "real/faces").rglob("*.jpg")).write_bytes(b"")
+    book = open_workbook("smoke", corpus_root=tmp_path / "real", run_dir=tmp_path / "run")
+    book = replace(book, data_dir=tmp_path / "data")
+    with pytest.raises(BadRowsError, match=r'(?s)is empty \(0 bytes\)\nMend it.*on_bad_rows = "list".*"skip"'):
+        book.corpus("faces")
+
+
+def test_what_a_lesson_expects_is_asserted_on_our_faces_and_said_elsewhere(tmp_path, capsys):
+    ours = open_workbook("laptop", run_dir=tmp_path / "run")
+    ours.expect(True, "EMMA is better than any constant")
+    with pytest.raises(AssertionError, match="better than any constant"):
+        ours.expect(False, "EMMA is better than any constant")
+    for book in (replace(ours, corpus_root=tmp_path), replace(ours, profile=replace(ours.profile, name="mine")),
+                 open_workbook("smoke", run_dir=tmp_path / "small")):  # fmt: skip
+        assert capsys.readouterr().out == ""
+        book.expect(False, "EMMA is better than any constant")
+        assert capsys.readouterr().out == "Not so in this run: EMMA is better than any constant.\n"
 
 
 def test_the_embedded_corpus_has_four_parts_in_their_vocabularies(smoke_book):

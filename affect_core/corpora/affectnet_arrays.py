@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from affect_core.errors import AffectError
+
 _HEADER_BYTES = 128  # what numpy writes for a scalar; other lengths take the slow path
 _LARGEST_FILE = 2**20
 _HEADER_ERRORS = (ValueError, SyntaxError, TypeError, LookupError, AttributeError, RecursionError, MemoryError,
@@ -32,7 +34,11 @@ def read_scalars(folder: Path, kinds: tuple[str, ...]) -> Scalars:
     An array may hold a number or a number as text, with any shape that has one element; pickled arrays are refused.
     """
     endings = tuple(f"_{kind}.npy" for kind in kinds)
-    names = {name for name in os.listdir(folder) if name.endswith(endings) and not name.startswith(".")}
+    try:
+        listed = os.listdir(folder)
+    except OSError as error:
+        raise AffectError(f"{folder} cannot be read: {error.strerror}.") from error
+    names = {name for name in listed if name.endswith(endings) and not name.startswith(".")}
     identifiers = sorted({name.rpartition("_")[0] for name in names})
     values = np.full((len(identifiers), len(kinds)), np.nan)
     reasons: dict[int, list[str]] = {}

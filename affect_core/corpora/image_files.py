@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from affect_core.errors import AffectError
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Names that count as images, in upper or lower case. AffectNet's CSV edition uses more than JPEG and PNG."""
 
@@ -64,22 +66,25 @@ def find_images(root: Path, folder: str) -> ImageFiles:
     stack = [folder]
     while stack:
         current = stack.pop()
-        status = os.stat(root / current)
+        try:
+            status = os.stat(root / current)
+            listed = sorted(os.scandir(root / current), key=lambda entry: entry.name)
+        except OSError as error:
+            raise AffectError(f"{root / current} cannot be read: {error.strerror}.") from error
         if (status.st_dev, status.st_ino) in visited:
             continue
         visited.add((status.st_dev, status.st_ino))
-        with os.scandir(root / current) as entries:
-            for entry in entries:
-                path = f"{current}/{entry.name}"
-                hidden = entry.name.startswith(".")
-                if entry.is_symlink() and not hidden and not os.path.realpath(entry.path).startswith(base):
-                    outside.append(path)
-                if entry.is_dir():
-                    stack.extend([] if hidden else [path])
-                elif hidden or not entry.name.lower().endswith(IMAGE_SUFFIXES):
-                    others.append(path)
-                else:
-                    found.append((path, *_size_and_time(entry)))
+        for entry in listed:
+            path = f"{current}/{entry.name}"
+            hidden = entry.name.startswith(".")
+            if entry.is_symlink() and not hidden and not os.path.realpath(entry.path).startswith(base):
+                outside.append(path)
+            if _is_folder(entry):
+                stack.extend([] if hidden else [path])
+            elif hidden or not entry.name.lower().endswith(IMAGE_SUFFIXES):
+                others.append(path)
+            else:
+                found.append((path, *_size_and_time(entry)))
     found.sort()
     return ImageFiles(
         paths=[path for path, _, _ in found],
@@ -90,10 +95,18 @@ def find_images(root: Path, folder: str) -> ImageFiles:
     )
 
 
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Whether it is a folder or a link to one; a link that leads to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _size_and_time(entry: os.DirEntry) -> tuple[int, int]:
-    """Bytes and modification time; (-1, -1) for a dangling link, which then cannot be read when it is decoded."""
+    """Bytes and modification time; (-1, -1) for a link that leads nowhere, which then cannot be read when decoded."""
     try:
         status = entry.stat()
-    except FileNotFoundError:
+    except OSError:
         return -1, -1
     return status.st_size, status.st_mtime_ns

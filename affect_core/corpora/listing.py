@@ -10,6 +10,7 @@ import pandas as pd
 
 from affect_core.corpora.image_files import IMAGE_SUFFIXES, ImageFiles
 from affect_core.corpora.problems import ProblemLog
+from affect_core.errors import AffectError
 from affect_core.labels import AffectLabels
 
 
@@ -76,6 +77,12 @@ class LabelRows:
                 first.setdefault(path, row)
         for row in repeated:
             earlier = first[self.image[row]]
+            if self.split[row] != self.split[earlier]:  # which of them to leave out is not for us to choose
+                raise AffectError(
+                    f"image {self.image[row]} is in {self.split[earlier]} ({self.source[earlier]}, line "
+                    f"{self.line[earlier]}) and in {self.split[row]} ({self.source[row]}, line {self.line[row]}): a "
+                    "score would be partly one on faces seen before. Take it out of one of them."
+                )
             self.reasons[row].append(
                 f"image {self.image[row]} is named again (first in {self.source[earlier]}, line {self.line[earlier]})"
             )
