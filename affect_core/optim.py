@@ -20,7 +20,8 @@ def parameter_groups(model: nn.Module, *, weight_decay: float = 0.05, layer_deca
 
     Vectors (biases, norms), tokens and position embeddings are not decayed. With layer_decay < 1 the learning rate of
     transformer block k of n is multiplied by layer_decay^(n - k), the stem's by layer_decay^(n + 1), and heads keep 1;
-    the model says which parameter is in which layer (`group_matcher`), a model that does not has one layer.
+    the model says which parameter is in which layer (`group_matcher`), a model that does not has one layer. The final
+    norm belongs to the last block, as in timm's own models; MAE's published code gives it the head's rate.
     Parameters under a prefix in `model.fixed_lr` get that learning rate and, as published, no weight decay.
     Source: timm's param_groups_layer_decay (after BEiT); MAE and the paper use 0.65.
     """
@@ -46,6 +47,9 @@ def scaled_lr(base_lr: float, effective_batch: int) -> float:
 
 def warmup_cosine(step: float, total: float, warmup: float, base: float, minimum: float = 0.0) -> float:
     """Learning rate at `step` of `total`: linear from 0 to base over `warmup`, then half a cosine down to minimum.
+
+    `training.fit` asks for the end of a step, so that the first one moves and the last one has the minimum; MAE's
+    published code asks for its beginning.
 
     Steps or epochs, whole or fractional, as long as all three use one unit.
     """

@@ -58,7 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
             if is_main():
                 for left_out in sorted(book.run_dir.glob("problems-*.json")):
                     name, number = left_out.stem.removeprefix("problems-"), len(read_json(left_out))
-                    sys.stderr.write(f"note: {number} problems: their rows are left out of {name}; {left_out} names them\n")
+                    left = f"note: {number} problems: their rows are left out of {name}; {left_out} names them\n"
+                    sys.stderr.write(left)
                 sys.stdout.write(f"{stage}: {record.seconds:.0f} s, kept epoch {record.best_epoch}: {record.best}\n")
     except AffectError as error:
         sys.stderr.write(f"{error}\n")

@@ -95,6 +95,11 @@ def test_what_is_no_test_list_is_refused_in_words(tmp_path):
             read_test_list(path)
 
 
+def test_a_folder_in_place_of_the_list_is_refused(tmp_path):
+    with pytest.raises(AffectError, match="cannot be read: Is a directory"):
+        read_test_list(tmp_path)
+
+
 def test_each_fault_has_one_sentence_of_its_own():
     a, b, c, d, e, f = IMAGES
     assert compare_with_test_list(IMAGES, IMAGES) == []

@@ -185,6 +185,8 @@ def _text(path: str | Path) -> str:
         raise AffectError(f"{path} not found") from error
     except UnicodeDecodeError as error:
         raise AffectError(f"{path} is not UTF-8 text") from error
+    except OSError as error:
+        raise AffectError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _repeated(names: Sequence[str]) -> list[str]:
