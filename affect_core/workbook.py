@@ -128,8 +128,8 @@ class Workbook:
         listed = self.run_dir / f"problems-{name}.json"
         if corpus.problems:
             write_json(listed, [str(problem) for problem in corpus.problems])
-        else:
-            listed.unlink(missing_ok=True)  # of before they were mended
+        elif listed.exists():  # of before they were mended
+            listed.unlink()
         return corpus
 
     # -- stages: each trains, or loads what an earlier notebook trained in the same run, or is the shipped one ---------

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affect_core import evidence, evidence_tables, experiments
+from affect_core import bootstrap, evidence, evidence_tables, experiments
 from affect_core.bootstrap import expression_bootstrap, mtl_bootstrap, resampled_scores
 from affect_core.errors import AffectError
 from affect_core.evidence import labelled_share, train_cell
@@ -132,7 +132,7 @@ def test_resampled_scores_are_those_of_the_intervals():
     whole, resampled = resampled_scores(full, labels, groups, resamples=300, seed=3)
     interval = mtl_bootstrap(full, labels, groups, resamples=300, seed=3)["p_mtl"]
     assert whole["p_mtl"] == interval.estimate
-    np.testing.assert_allclose(np.quantile(resampled["p_mtl"], [0.025, 0.975]), interval[1:])
+    assert interval == bootstrap._interval(whole["p_mtl"], resampled["p_mtl"], 0.95)
     only = AffectPrediction(expression_logits=full.expression_logits)
     whole, _ = resampled_scores(only, labels, groups, resamples=300, seed=3)
     assert whole["expression_f1"] == expression_bootstrap(only, labels, groups, resamples=300, seed=3).estimate

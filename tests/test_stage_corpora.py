@@ -111,7 +111,7 @@ def test_a_corpus_that_no_stage_reads_is_not_replaced_in_silence(tmp_path, root)
         open_workbook("smoke", root, tmp_path / "run")
     with pytest.raises(AffectError, match="mine is not rendered; give the folder that holds it as corpus_root"):
         open_workbook(profile_with(tmp_path, 'abaw4 = ["abaw4", "mine"]'), run_dir=tmp_path / "run")
-    with pytest.raises(AffectError, match="holds none of the folders"):
+    with pytest.raises(AffectError, match="nowhere is not there"):
         open_workbook(profile_with(tmp_path, 'abaw4 = ["abaw4", "mine"]'), tmp_path / "nowhere", tmp_path / "run")
 
 
