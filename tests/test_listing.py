@@ -8,6 +8,7 @@ import pytest
 from affect_core.corpora.image_files import ImageFiles
 from affect_core.corpora.listing import LabelRows, Listing, strings, unused_images_note
 from affect_core.corpora.problems import BadRowsError, ProblemLog
+from affect_core.errors import AffectError
 from affect_core.labels import AffectLabels
 
 FILES = ImageFiles(["a/1.jpg", "a/2.PNG", "a/2.jpg", "b/3.jpg"], np.array([5, 6, 7, 8]), np.array([1, 2, 3, 4]))
@@ -53,6 +54,17 @@ def test_every_repetition_is_told_with_the_first_place():
         2: [again], 3: [again], 4: ["image gone.jpg not found"],
         5: ["image gone.jpg not found", "image gone.jpg is named again (first in list0.txt, line 14)"],
     }  # fmt: skip
+
+
+def test_an_image_of_two_splits_is_refused_with_both_places():
+    wanted = rows("a/1.jpg", "b/3.jpg", "a/1.jpg")
+    wanted.split[2] = "validation"
+    with pytest.raises(AffectError) as error:
+        wanted.find(FILES)
+    assert str(error.value) == (
+        "image a/1.jpg is in training (list0.txt, line 10) and in validation (list0.txt, line 12): a score would be partly "
+        "one on faces seen before. Take it out of one of them."
+    )
 
 
 def test_reasons_are_reported_in_the_order_of_the_rows_and_their_rows_left_out():
