@@ -62,8 +62,8 @@ def test_an_image_of_two_splits_is_refused_with_both_places():
     with pytest.raises(AffectError) as error:
         wanted.find(FILES)
     assert str(error.value) == (
-        "image a/1.jpg is in training (list0.txt, line 10) and in validation (list0.txt, line 12): a score would be partly "
-        "one on faces seen before. Take it out of one of them."
+        "image a/1.jpg is in training (list0.txt, line 10) and in validation (list0.txt, line 12): a score would be "
+        "partly one on faces seen before. Take it out of one of them."
     )
 
 
