@@ -123,8 +123,8 @@ of that corpus, of which no shipped model has met any.
 ## On photographs
 
 Three small sets (`docs/PHOTOGRAPHS.md`, with intervals, and which of them was looked at while choosing): smiles are
-told from neutral faces (area under the ROC curve 0.95 to 0.99) and surprise is found, but frowns mostly are not: of 41
-colour photographs none of four angry faces was called angry and one of four sad ones sad; four of the eight were
-called neutral, and valence does not tell them from neutral faces.
+told from neutral faces (area under the ROC curve 0.95 to 0.99, with few people), but frowns were mostly missed: of 41
+colour photographs none of four angry faces, of two people, was called angry and one of four sad ones sad. That shows a
+failure and gives no rate.
 
 {use}"""
