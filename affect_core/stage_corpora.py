@@ -9,12 +9,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from affect_core.corpora import Corpus, combine_corpora
+from affect_core.corpora import Corpus, available_corpora, combine_corpora
 from affect_core.errors import AffectError
 from affect_core.labels import CORPUS_EXPRESSIONS, EXPRESSIONS
 
@@ -79,3 +81,30 @@ def _to_learn_from(corpus: Corpus) -> Corpus:
     note = (f"{left} images are not learnt from: they are no training images",) if left else ()
     chosen = corpus.select(np.flatnonzero(kept)) if left else corpus
     return replace(chosen, notes=chosen.notes + note)
+
+
+def check_corpora(root: Path | None, names: set[str]) -> None:
+    """Raises AffectError unless `root` holds one of the corpora `names`, or, without a root, all are rendered ones."""
+    if root is None:
+        if own := sorted(names - set(ROLES)):
+            raise AffectError(f"corpus {', '.join(own)} is not rendered; give the folder that holds it as corpus_root.")
+        return
+    if not root.is_dir():
+        raise AffectError(f"corpus_root is the folder that holds the corpora; {root} is "
+                          f"{'a file' if root.is_file() else 'not there'}.")  # fmt: skip
+    try:
+        there = set(os.listdir(root))
+    except OSError as error:
+        raise AffectError(f"{root} cannot be read: {error.strerror}.") from error
+    for name in sorted(names):
+        alike = [other for other in sorted(there) if other.lower() == name]
+        if alike and not (root / name).exists() and name not in there:
+            raise AffectError(f"{root / alike[0]} is written with capitals; call the folder {name}.")
+        if name in there and not (root / name).exists():
+            raise AffectError(f"{root / name} is a link that leads nowhere: is a disk not mounted?")
+    if not any((root / name).is_dir() for name in names):
+        others = sorted(set(available_corpora(root)) - names)
+        hint = f"; to learn from {', '.join(others)}, name them in [corpora] of a profile" if others else ""
+        deeper = sorted(path.parent for name in names for path in root.glob(f"*/{name}") if path.is_dir())
+        hint += f"; there are some in {deeper[0]}" if deeper else ""
+        raise AffectError(f"{root} holds none of the folders {', '.join(sorted(names))}{hint}; see data/README.md.")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from affect_core.corpora import BadRowsError, Corpus, available_corpora, open_corpus
+from affect_core.corpora import BadRowsError, Corpus, open_corpus
 from affect_core.cotex import CoTEX
 from affect_core.dan import DAN
 from affect_core.emma import EMMA
@@ -23,7 +23,7 @@ from affect_core.progress import NotebookBar, Progress, TerminalBar
 from affect_core.project_folders import project_root, run_folder
 from affect_core.record import environment_record, fingerprint, hardware
 from affect_core.report import NotebookReport
-from affect_core.stage_corpora import joined
+from affect_core.stage_corpora import check_corpora, joined
 from affect_core.stages import pretrain_mae, train_cotex, train_emma, train_prior
 from affect_core.storage import write_json
 from affect_core.synthetic.embedded_corpus import write_embedded_corpus
@@ -218,7 +218,7 @@ def open_workbook(
     root = project_root()
     settings = load_profile(profile).with_seed(seed)
     corpora = root / corpus_root if str(corpus_root) else None
-    _check_corpora(corpora, settings.corpora.names)
+    check_corpora(corpora, settings.corpora.names)
     folder = run_folder(run_dir, settings.name)
     data_dir = Path(os.environ.get("AFFECT_DATA_DIR", root / "data"))
     progress = TerminalBar
@@ -228,30 +228,6 @@ def open_workbook(
     book = Workbook(settings, corpora, folder, data_dir, seed, select_device(), progress, weights)
     write_json(folder / "environment.json", environment_record(book.device))
     return book
-
-
-def _check_corpora(root: Path | None, names: set[str]) -> None:
-    """Raises AffectError unless `root` holds one of the corpora `names`, or, without a root, all are rendered ones."""
-    if root is None:
-        if own := sorted(names - set(CORPORA)):
-            raise AffectError(f"corpus {', '.join(own)} is not rendered; give the folder that holds it as corpus_root.")
-        return
-    if not root.is_dir():
-        raise AffectError(f"corpus_root is the folder that holds the corpora; {root} is "
-                          f"{'a file' if root.is_file() else 'not there'}.")  # fmt: skip
-    there = {path.name for path in root.iterdir()}
-    for name in sorted(names):
-        alike = [other for other in sorted(there) if other.lower() == name]
-        if alike and not (root / name).exists() and name not in there:
-            raise AffectError(f"{root / alike[0]} is written with capitals; call the folder {name}.")
-        if name in there and not (root / name).exists():
-            raise AffectError(f"{root / name} is a link that leads nowhere: is a disk not mounted?")
-    if not any((root / name).is_dir() for name in names):
-        others = sorted(set(available_corpora(root)) - names)
-        hint = f"; to learn from {', '.join(others)}, name them in [corpora] of a profile" if others else ""
-        deeper = sorted(path.parent for name in names for path in root.glob(f"*/{name}") if path.is_dir())
-        hint += f"; there are some in {deeper[0]}" if deeper else ""
-        raise AffectError(f"{root} holds none of the folders {', '.join(sorted(names))}{hint}; see data/README.md.")
 
 
 def _in_notebook() -> bool:

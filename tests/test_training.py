@@ -47,6 +47,19 @@ def squared_error(model, batch, generator):
     return {"total": (model(x)[:, 0] - y).square().mean()}
 
 
+class Noiseless(Numbers):
+    """The same numbers without noise."""
+
+    def batch(self, rows, generator):
+        return self.x[rows], self.y[rows]
+
+
+def exact(model, batch, generator):
+    """The squared error without dropout."""
+    x, y = batch
+    return {"total": (model.eval()(x)[:, 0] - y).square().mean()}
+
+
 def evaluate(model):
     data = Numbers()
     return {"r2": 1 - float((model(data.x)[:, 0] - data.y).var() / data.y.var())}
@@ -169,14 +182,6 @@ def test_a_score_that_is_undefined_does_not_cost_the_best_weights(tmp_path):
 
 
 def test_micro_batches_count_by_their_rows(tmp_path):
-    def exact(model, batch, generator):
-        x, y = batch
-        return {"total": (model.eval()(x)[:, 0] - y).square().mean()}
-
-    class Noiseless(Numbers):
-        def batch(self, rows, generator):
-            return self.x[rows], self.y[rows]
-
     small, large = network(), network()
     few = Noiseless(7)  # 3, 2 and 2 rows in a step
     logs = [fit(small, few, exact, replace(CONFIG, batch_size=3, accumulation=4), tmp_path / "a").log,
@@ -209,17 +214,9 @@ def test_the_best_epoch_is_kept_by_the_monitored_number(tmp_path):
 
 
 def test_accumulation_equals_one_large_batch(tmp_path):
-    def plain(model, batch, generator):  # no dropout, no noise
-        x, y = batch
-        return {"total": (model.eval()(x)[:, 0] - y).square().mean()}
-
-    class Noiseless(Numbers):
-        def batch(self, rows, generator):
-            return self.x[rows], self.y[rows]
-
     small, large = network(), network()
-    fit(small, Noiseless(), plain, replace(CONFIG, batch_size=8, accumulation=2), tmp_path / "a")
-    fit(large, Noiseless(), plain, replace(CONFIG, batch_size=16, accumulation=1), tmp_path / "b")
+    fit(small, Noiseless(), exact, replace(CONFIG, batch_size=8, accumulation=2), tmp_path / "a")
+    fit(large, Noiseless(), exact, replace(CONFIG, batch_size=16, accumulation=1), tmp_path / "b")
     for a, b in zip(small.parameters(), large.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
