@@ -100,6 +100,9 @@ def _kernel_manager(folder: Path) -> type:
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, connection_file=str(connection), **options)
 
+        def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+            return [*super().format_kernel_cmd(extra_arguments), "--log-level=ERROR"]  # no farewell after Ctrl-C
+
     fits = len(f"{connection.with_suffix('')}-ipc-1") < 100
     return PrivateKernelManager if os.name == "posix" and fits else AsyncKernelManager
 

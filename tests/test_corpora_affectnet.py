@@ -6,6 +6,7 @@ from PIL import Image
 from published_layouts import write_affectnet_2021, write_affectnet_csv, write_image
 
 from affect_core.corpora import open_corpus
+from affect_core.errors import AffectError
 from affect_core.labels import AFFECTNET_EXPRESSIONS
 
 
@@ -118,6 +119,30 @@ def test_csv_without_header_loses_no_row(tmp_path):
     path = tmp_path / "affectnet/validation.csv"
     path.write_text("\n".join(path.read_text().splitlines()[1:]))
     assert len(opened(tmp_path).split("validation")) == 11
+
+
+def test_of_two_editions_in_one_folder_the_one_left_aside_is_said(tmp_path):
+    write_affectnet_csv(tmp_path, per_class=1)
+    alone = opened(tmp_path)
+    assert not any("not read" in note for note in alone.notes)
+    write_affectnet_2021(tmp_path, per_class=1)
+    both = opened(tmp_path)
+    assert len(both) == len(alone), "the lists are read"
+    assert any(note.startswith("train_set and val_set (the 2021 edition) not read") for note in both.notes)
+
+
+@pytest.mark.parametrize(
+    ("written", "there"),
+    [('"{}"', "1/training0000.jpg"), ("'{}'", "1/training0000.jpg"), ("1\\training0000.jpg", "1/training0000.jpg")],
+)
+def test_quotation_marks_and_backslashes_around_names_are_pointed_out(tmp_path, written, there):
+    write_affectnet_csv(tmp_path, per_class=1)
+    path = tmp_path / "affectnet/training.csv"
+    path.write_text(path.read_text().replace(there, written.format(there)))
+    with pytest.raises(AffectError) as refusal:
+        opened(tmp_path)
+    hint = f"(there is affectnet/Manually_Annotated_Images/{there}: write it without quotation marks"
+    assert hint in str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ named: each image is its own group.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,10 @@ def read_affectnet(root: Path, name: str, log: ProblemLog) -> Listing:
     base = root / name
     for folder in CSV_LIST_FOLDERS:
         if any((base / folder / file).is_file() for file in CSV_FILES.values()):
-            return _read_csv(root, name, base / folder, log)
+            listing = _read_csv(root, name, base / folder, log)
+            unread = [folder for folder in FOLDERS_2021.values() if (base / folder).is_dir()]
+            note = f"{' and '.join(unread)} (the 2021 edition) not read: the .csv lists of the other edition are there"
+            return replace(listing, notes=(*listing.notes, note)) if unread else listing
     if not any((base / folder).is_dir() for folder in FOLDERS_2021.values()) and (splits := plain_splits(base)):
         return read_class_folders(root, name, log, splits, AFFECTNET_EXPRESSIONS)
     return _read_2021(root, name, log)

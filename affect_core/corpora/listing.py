@@ -98,6 +98,9 @@ class LabelRows:
         for row in rows:
             image, near = self.image[row], similar.get(_stem(self.image[row]), ())
             hint = f" (there is {', '.join(near)})" if near else ""
+            unquoted = image.replace('"', "").replace("'", "").replace("\\", "/")
+            if unquoted != image and (near := similar.get(_stem(unquoted))):
+                hint = f" (there is {', '.join(near)}: write it without quotation marks, and / between folders)"
             if image in others:
                 kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
                 hint = f" among the images: the file is there, but only {kinds} are read"
