@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from affect_core.corpora import Corpus, describe
+from affect_core.corpora.file_sizes import sizes_of_files
 from affect_core.corpora.released import compare_with_released
 from affect_core.figures import (
     action_unit_cooccurrence,
@@ -25,7 +26,6 @@ from affect_core.figures import (
     image_sizes,
     label_counts,
 )
-from affect_core.image_sizes import sizes_of_files
 from affect_core.labels import ACTION_UNIT_NAMES, ACTION_UNITS
 from affect_core.near_duplicates import BITS, THRESHOLD, duplicates_across_splits
 from affect_core.progress import Progress, no_progress

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from affect_core.audit import audit
 from affect_core.project_folders import project_root
-from affect_core.storage import atomic_path, write_text
+from affect_core.storage import write_figure, write_text
 from affect_core.workbook import CORPORA, open_workbook
 
 HEAD = """# Audit of the embedded corpus
@@ -44,8 +44,7 @@ def write_audit_page(docs: Path, profile: str = "laptop") -> None:
             if name == "abaw4":
                 drawn = report.figures()
                 for figure in SHOWN:
-                    with atomic_path(Path(docs) / "figures" / f"audit_{figure}.png") as temporary:
-                        drawn[figure].savefig(temporary, format="png")
+                    write_figure(Path(docs) / "figures" / f"audit_{figure}.png", drawn[figure])
     pictures = [f"![{caption}](figures/audit_{figure}.png)\n" for figure, caption in SHOWN.items()]
     write_text(Path(docs) / "AUDIT.md", "\n".join([HEAD, *pictures, *sections]))
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -62,13 +61,4 @@ def predict_corpus(
         rows = np.arange(start, min(start + batch_size, len(corpus)))
         pixels = torch.from_numpy(corpus.images[rows]).to(device)
         parts.append(predict(prepare(pixels, size)).numpy())
-    return _concatenate(parts)
-
-
-def _concatenate(parts: list[AffectPrediction]) -> AffectPrediction:
-    def stack(name: str) -> Any:
-        arrays = [getattr(part, name) for part in parts]
-        return None if arrays[0] is None else np.concatenate(arrays)
-
-    names = [field.name for field in fields(AffectPrediction) if field.name != "vocabulary"]
-    return AffectPrediction(**{name: stack(name) for name in names}, vocabulary=parts[0].vocabulary)
+    return AffectPrediction.concatenate(parts)

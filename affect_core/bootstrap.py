@@ -68,16 +68,8 @@ def mtl_bootstrap(
 
     Equal to `bootstrap_interval` of those metrics with the same seed. The prediction has all three tasks.
     """
-    columns = (
-        _moment_columns(prediction, labels),
-        _expression_columns(prediction, labels),
-        _action_unit_columns(prediction, labels, thresholds),
-    )
-    whole, resampled = _sums(np.concatenate(columns, axis=1), groups, resamples, seed)
-    num_classes = len(labels.vocabulary)
-    estimate = _scores_from_sums(whole, num_classes)
-    scores = _scores_from_sums(resampled, num_classes)
-    return {name: _interval(float(estimate[name][0]), values, level) for name, values in scores.items()}
+    whole, values = resampled_scores(prediction, labels, groups, thresholds, resamples=resamples, seed=seed)
+    return {name: _interval(whole[name], values[name], level) for name in whole}
 
 
 def expression_bootstrap(
@@ -90,10 +82,8 @@ def expression_bootstrap(
     level: float = 0.95,
 ) -> Interval:
     """Interval of the macro F1 of expressions, `metrics.lsd_score(...)["expression_f1"]`."""
-    whole, resampled = _sums(_expression_columns(prediction, labels), groups, resamples, seed)
-    num_classes = len(labels.vocabulary)
-    estimate = _f1_from_sums(whole, num_classes).mean(axis=1)
-    return _interval(float(estimate[0]), _f1_from_sums(resampled, num_classes).mean(axis=1), level)
+    only = AffectPrediction(expression_logits=prediction.expression_logits, vocabulary=prediction.vocabulary)
+    return mtl_bootstrap(only, labels, groups, resamples=resamples, seed=seed, level=level)["expression_f1"]
 
 
 def action_unit_bootstrap(

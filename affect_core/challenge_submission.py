@@ -8,7 +8,6 @@ files are tested as published layouts say (`export.submission`), on images made 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +25,7 @@ from affect_core.prediction import STORED_SIZE
 from affect_core.progress import Progress, no_progress
 from affect_core.run_models import kept_thresholds, run_model
 from affect_core.shipped import read_combination, shipped_model
-from affect_core.smoothing import frame_numbers, smooth_prediction
+from affect_core.smoothing import frame_numbers, require_width, smooth_prediction
 
 CHALLENGES = {"mtl": "emma", "lsd": "cotex"}
 """The challenges, and the model that is meant for each."""
@@ -83,8 +82,7 @@ def _require(challenge: str, model: EMMA | CoTEX, names: Sequence[str], smooth: 
     if challenge == "lsd" and model.config.vocabulary != LSD_EXPRESSIONS:
         raise AffectError(f"this challenge asks for the expressions {', '.join(LSD_EXPRESSIONS)}; CoTEX was trained on "
                           f"{', '.join(model.config.vocabulary)}")  # fmt: skip
-    if not 0 <= smooth < math.inf:
-        raise AffectError(f"the width of smoothing is a number of frames, 0 or more, not {smooth}")
+    require_width(smooth)
     if smooth and challenge == "lsd":
         raise AffectError("the images of this challenge are no videos: nothing can be smoothed over time")
     if smooth:
@@ -109,7 +107,4 @@ def _predicted(model: EMMA | CoTEX, paths: list[str], batch_size: int, progress:
     if unreadable:
         raise AffectError(f"{len(unreadable):,} of the {len(paths):,} listed images cannot be read: "
                           f"{'; '.join(unreadable[:5])}{'; ...' if len(unreadable) > 5 else ''}")  # fmt: skip
-    tasks = [name for name in ("expression_logits", "action_unit_logits", "valence_arousal")
-             if getattr(parts[0], name) is not None]  # fmt: skip
-    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in tasks}
-    return AffectPrediction(**joined, vocabulary=parts[0].vocabulary)
+    return AffectPrediction.concatenate(parts)

@@ -33,7 +33,7 @@ def audit_(options: argparse.Namespace) -> int:
     from affect_core.audit import audit
     from affect_core.corpora import open_corpus
     from affect_core.progress import TerminalBar
-    from affect_core.storage import write_text
+    from affect_core.storage import write_figure, write_text
     from affect_core.synthetic.embedded_corpus import COMPLETE
 
     with TemporaryDirectory() as store:
@@ -47,8 +47,7 @@ def audit_(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(report.to_markdown())
     for name, figure in figures.items():
-        options.figures.mkdir(parents=True, exist_ok=True)
-        figure.savefig(options.figures / f"{name}.png")
+        write_figure(options.figures / f"{name}.png", figure)
     return FINE
 
 

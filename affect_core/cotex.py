@@ -17,7 +17,7 @@ from affect_core.distributed import Share
 from affect_core.errors import AffectError
 from affect_core.labels import LSD_EXPRESSIONS, AffectPrediction
 from affect_core.mae import MAE
-from affect_core.patches import num_visible, random_noise
+from affect_core.patches import draw_visible, num_visible
 from affect_core.vit import ViTConfig, ViTEncoder
 
 
@@ -76,9 +76,8 @@ class CoTEX(nn.Module):
         vit = self.config.vit
         if not self.training or self.config.mask_ratio == 0:
             return [None] * len(self.views)
-        keep = num_visible(vit.num_patches, self.config.mask_ratio)
-        noise = [random_noise(len(images), vit.num_patches, images.device, generator, share) for _ in self.views]
-        return [view_noise.argsort(dim=1, stable=True)[:, :keep] for view_noise in noise]
+        drawn = len(images), vit.num_patches, self.config.mask_ratio, images.device, generator, share
+        return [draw_visible(*drawn) for _ in self.views]
 
     def predict(self, images: Tensor) -> AffectPrediction:
         """The views' summed logits as expression_logits (N, C). Call it in eval mode, where nothing is hidden."""

@@ -96,22 +96,15 @@ class EMMA(nn.Module):
         }.get(config.va_source, num_scores + config.prior.num_classes)
         self.va_head = nn.Sequential(nn.Linear(va_inputs, config.va_hidden), nn.ReLU(), nn.Linear(config.va_hidden, 2))
 
-    def forward(self, images: Tensor, prior_images: Tensor | None = None) -> AffectPrediction:
+    def forward(self, images: Tensor) -> AffectPrediction:
         """Normalised images (N, 3, H, W) -> prediction with expression_logits (N, 8), action_unit_logits (N, 12) and
-        valence_arousal (N, 2), the last not bounded to [-1, 1].
+        valence_arousal (N, 2), the last not bounded to [-1, 1]."""
+        return self.forward_with_prior(images)[0]
 
-        prior_images are the same faces at the size and scale that the CNN was trained on; by default `images`.
-        """
-        return self.forward_with_prior(images, prior_images)[0]
-
-    def forward_with_prior(
-        self, images: Tensor, prior_images: Tensor | None = None
-    ) -> tuple[AffectPrediction, Tensor | None]:
+    def forward_with_prior(self, images: Tensor) -> tuple[AffectPrediction, Tensor | None]:
         """The prediction of `forward`, and the CNN's scores (N, 8) that it was made with (None without a CNN)."""
         features = self.vit.features(images)  # (N, F); the class token, as published
-        prior_scores = None
-        if self.prior is not None:
-            prior_scores = self.prior(images if prior_images is None else prior_images)  # (N, 8)
+        prior_scores = None if self.prior is None else self.prior(images)  # (N, 8)
         return self.predict_from(features, prior_scores), prior_scores
 
     def predict_from(self, features: Tensor, prior_scores: Tensor | None) -> AffectPrediction:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from affect_core.batches import predict_corpus
 from affect_core.calibration import fit_thresholds
@@ -15,6 +16,7 @@ from affect_core.labels import ACTION_UNITS
 from affect_core.record import weights_fingerprint
 from affect_core.storage import read_json, write_json
 
+THRESHOLDS = "thresholds.json"
 CALIBRATION_FRAMES = 2000
 """Training frames to which the thresholds of action units are fitted."""
 
@@ -34,11 +36,19 @@ def calibrate_emma(
 
     Thresholds that were fitted to these very weights before are read, not fitted again.
     """
-    path, weights = Path(directory) / "thresholds.json", weights_fingerprint(model)
-    if path.exists() and (kept := read_json(path))["weights"] == weights:
-        return np.array(kept["thresholds"])
+    if (kept := thresholds_of(directory, model)) is not None:
+        return np.array(kept)
     sample = calibration_sample(training)
     prediction, labels = predict_corpus(model, sample, size, device), sample.labels
     thresholds = fit_thresholds(prediction.action_unit_logits, labels.action_units, labels.action_units_valid)
-    write_json(path, {"weights": weights, "action_units": ACTION_UNITS, "thresholds": thresholds.tolist()})
+    of = {"weights": weights_fingerprint(model), "action_units": ACTION_UNITS}
+    write_json(Path(directory) / THRESHOLDS, of | {"thresholds": thresholds.tolist()})
     return thresholds
+
+
+def thresholds_of(directory: Path, model: nn.Module) -> list[float] | None:
+    """What `calibrate_emma` kept in `directory`; None where it is not there, damaged, or of other weights."""
+    path = Path(directory) / THRESHOLDS
+    kept = read_json(path) if path.is_file() else None
+    fitting = isinstance(kept, dict) and "thresholds" in kept and kept.get("weights") == weights_fingerprint(model)
+    return kept["thresholds"] if fitting else None

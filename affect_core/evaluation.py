@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from affect_core.emma_thresholds import calibration_sample
 from affect_core.errors import AffectError
 from affect_core.labels import AffectPrediction
 from affect_core.priors import TimmPrior
-from affect_core.smoothing import frame_numbers, reach, smooth_prediction
+from affect_core.smoothing import frame_numbers, reach, require_width, smooth_prediction
 from affect_core.stages import predict_expressions
 from affect_core.storage import read_json
 from affect_core.workbook import Workbook
@@ -93,8 +92,7 @@ def _refuse_useless(model: EMMA | CoTEX | DAN | TimmPrior, name: str, smooth: fl
     """Raise AffectError for options that cannot be meant, before anything is opened."""
     if thresholds not in THRESHOLDS:
         raise AffectError(f"thresholds are {', '.join(THRESHOLDS)}, not {thresholds!r}")
-    if not 0 <= smooth < math.inf:
-        raise AffectError(f"the width of smoothing is a number of frames, 0 or more, not {smooth}")
+    require_width(smooth)
     if smooth and not isinstance(model, EMMA):
         raise AffectError(f"a {type(model).__name__} is scored on {name}, whose images are stills: nothing can be "
                           "smoothed over time")  # fmt: skip

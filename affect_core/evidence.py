@@ -31,6 +31,7 @@ from affect_core.mae import MAE
 from affect_core.metrics import lsd_score, mtl_score
 from affect_core.project_folders import project_root
 from affect_core.record import environment_record, fingerprint
+from affect_core.stage_corpora import CORPUS_OF_STAGE
 from affect_core.stages import pretrain_mae, train_cotex, train_emma
 from affect_core.storage import atomic_path, read_json, remove_unfinished, write_json
 from affect_core.workbook import Workbook, open_workbook
@@ -50,7 +51,7 @@ def train_cell(book: Workbook, cell: Cell, results: Path, images_seen: int | Non
     """
     setting, profile = cell.setting, book.profile
     config = replace(getattr(profile, setting.stage), **dict(setting.changes))
-    corpus = book.corpus({"emma": "abaw4", "cotex": "lsd"}[setting.stage])
+    corpus = book.corpus(CORPUS_OF_STAGE[setting.stage])
     subset = labelled_share(corpus, setting.labels, cell.seed)
     images = len(subset.split("training"))
     training = getattr(profile, f"{setting.stage}_training")
@@ -166,6 +167,11 @@ def _tasks(prediction: AffectPrediction) -> list[str]:
             if getattr(prediction, name) is not None]  # fmt: skip
 
 
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0, or 1 after an error, said in a sentence."""
     parser = argparse.ArgumentParser(prog="affect_core.evidence", description=__doc__,
@@ -191,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(f"{len(jobs)} jobs submitted\n")
         else:
             book = open_workbook(options.profile, options.corpus_root, options.run_dir)
-            train_all(book, options.results, only=options.only, say=lambda line: print(line, flush=True))
+            train_all(book, options.results, only=options.only, say=_say)
     except AffectError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -25,7 +25,8 @@ from affect_core.evidence import stored_prediction
 from affect_core.experiments import COMPARISONS, Cell, Comparison
 from affect_core.figures.style import quantity_name
 from affect_core.option_tables import option_rows, options_markdown
-from affect_core.storage import atomic_path, read_json, write_text
+from affect_core.stage_corpora import CORPUS_OF_STAGE
+from affect_core.storage import read_json, write_figure, write_text
 from affect_core.workbook import Workbook
 
 README_START, README_END = "<!-- evidence: written by make results -->", "<!-- end of evidence -->"
@@ -172,9 +173,8 @@ def write_tables(book: Workbook, results: Path, readme: Path | None = None) -> N
         stored = pd.read_csv(results / "differences.csv")
         write_text(readme, with_headline(Path(readme).read_text(encoding="utf-8"), stored))
     for claim in dict.fromkeys(settings["claim"] if len(settings) else ()):
-        with atomic_path(results / "figures" / f"{claim.replace(' ', '-').lower()}.png") as temporary:
-            figure = evidence_figure(settings, claim, book.source("abaw4"), differences=differences)
-            figure.savefig(temporary, format="png", dpi=144)
+        figure = evidence_figure(settings, claim, book.source("abaw4"), differences=differences)
+        write_figure(results / "figures" / f"{claim.replace(' ', '-').lower()}.png", figure, dpi=144)
 
 
 def headline(differences: pd.DataFrame) -> pd.DataFrame:
@@ -210,7 +210,7 @@ def _scores(book: Workbook, results: Path, comparison: Comparison, name: str, ca
     """({seed: score}, {seed: resampled scores}) of a setting's stored cells."""
     setting, metric = comparison.settings[name], comparison.metric
     if setting.stage not in validation:
-        validation[setting.stage] = book.corpus({"emma": "abaw4", "cotex": "lsd"}[setting.stage]).split("validation")
+        validation[setting.stage] = book.corpus(CORPUS_OF_STAGE[setting.stage]).split("validation")
     corpus, whole, resampled = validation[setting.stage], {}, {}
     for seed in range(comparison.seeds_of(name)):
         cell = Cell(setting, seed)

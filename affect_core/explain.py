@@ -66,25 +66,17 @@ def readout_maps(attention: Tensor, readout: str, encoder: ViTEncoder | None = N
     return _as_grid(attention[..., prefix:, prefix:].mean(-2))
 
 
-def attention_rollout(attention: Tensor, *, residual: float = 0.5, heads: str = "mean", discard: float = 0.0) -> Tensor:
+def attention_rollout(attention: Tensor, *, residual: float = 0.5) -> Tensor:
     """Attention followed through the blocks: (N, depth, heads, T, T) -> (N, depth, T, T).
 
-    R_l = A_l R_(l-1), R_0 = I, with A_l = (1 - residual) fused heads + residual I, rows summing to 1. [n, l, 0, 1:] is
-    what reaches the class token from each patch of the input through blocks 1..l; the last l is the usual rollout.
-    heads    "mean" (the paper's), "max" or "min" over heads
-    discard  share of each row's smallest entries set to 0 before (0: the paper's)
+    R_l = A_l R_(l-1), R_0 = I, with A_l = (1 - residual) mean of heads + residual I, rows summing to 1.
+    [n, l, 0, 1:] is what reaches the class token from each patch of the input through blocks 1..l; the last l is the
+    usual rollout.
     Source: Abnar and Zuidema 2020, "Quantifying Attention Flow in Transformers", equation 1.
     """
-    if heads not in ("mean", "max", "min"):
-        raise AffectError(f'heads are fused by "mean", "max" or "min", not {heads!r}.')
-    attention = attention.float()
-    fused = attention.mean(2) if heads == "mean" else getattr(attention, f"a{heads}")(2)  # (N, depth, T, T)
-    if discard > 0:
-        fused = torch.where(fused < fused.quantile(discard, dim=-1, keepdim=True), 0.0, fused)
-    identity = torch.eye(fused.shape[-1], dtype=fused.dtype, device=fused.device)
-    total = fused.sum(-1, keepdim=True)
-    fused = torch.where(total > 0, fused / total, identity)  # where heads share nothing, the residual alone is left
-    mixed = (1 - residual) * fused + residual * identity
+    fused = attention.float().mean(2)  # (N, depth, T, T)
+    fused = fused / fused.sum(-1, keepdim=True)  # rows of rounded halves do not sum to 1
+    mixed = (1 - residual) * fused + residual * torch.eye(fused.shape[-1], device=fused.device)
     rolled = [mixed[:, 0]]
     for block in range(1, mixed.shape[1]):
         rolled.append(mixed[:, block] @ rolled[-1])
@@ -176,15 +168,13 @@ def occlusion_of_class(
     return torch.cat(maps)
 
 
-def action_unit_score(model: nn.Module, unit: int, *, logits: bool = True) -> Callable[[Tensor], Tensor]:
+def action_unit_score(model: nn.Module, unit: int) -> Callable[[Tensor], Tensor]:
     """A `score` of `occlusion_sensitivity`: images (B, 3, H, W) -> (B,), the logit of an action unit, e.g. 12.
 
-    logits  False: its probability instead, which hardly moves where it is near 0 or 1: sigmoid' = p (1 - p)
-    model   an EMMA, or what else answers with `action_unit_logits`, in eval mode
+    Not its probability, which hardly moves where it is near 0 or 1: sigmoid' = p (1 - p). model: an EMMA, or what else
+    answers with `action_unit_logits`, in eval mode.
     """
-    column = ACTION_UNITS.index(unit)
-    scored = _column(lambda images: model(images).action_unit_logits, column)
-    return scored if logits else lambda images: scored(images).sigmoid()
+    return _column(lambda images: model(images).action_unit_logits, ACTION_UNITS.index(unit))
 
 
 def expression_log_odds(logits: Tensor, classes: Tensor | int) -> Tensor:

@@ -18,7 +18,7 @@ from affect_core.errors import AffectError
 from affect_core.explain import occlusion_sensitivity
 from affect_core.labels import ACTION_UNITS, AFFECTNET_EXPRESSIONS, EXPRESSIONS, AffectPrediction
 from affect_core.losses import generalized_js
-from affect_core.patches import num_visible, random_noise
+from affect_core.patches import draw_visible
 
 
 def half_face_drops(
@@ -101,14 +101,11 @@ def logits_from_parts(
     In a mask 1 is hidden. Patches are drawn as in training (`CoTEX.draw_patches`), whatever mask ratio the model was
     trained with; the model is in eval mode otherwise. images (N, 3, H, W), normalised; mask_ratio in [0, 1).
     """
-    patches = model.config.vit.num_patches
-    keep = num_visible(patches, mask_ratio)
-    logits, masks = [], []
+    patches, logits, masks = model.config.vit.num_patches, [], []
     for view in model.views:
-        noise = random_noise(len(images), patches, images.device, generator)
-        ids_keep = noise.argsort(dim=1, stable=True)[:, :keep]  # (N, K)
+        ids_keep = draw_visible(len(images), patches, mask_ratio, images.device, generator)  # (N, K)
         logits.append(view.head(view.features(images, ids_keep)))
-        masks.append(torch.ones_like(noise).scatter(1, ids_keep, 0.0))
+        masks.append(images.new_ones(len(images), patches).scatter(1, ids_keep, 0.0))
     return torch.stack(logits), torch.stack(masks)
 
 

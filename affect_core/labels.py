@@ -6,7 +6,7 @@ the corpora use for "not annotated" (-1, -2, -5) are turned into masks when a fi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -187,6 +187,16 @@ class AffectPrediction:
     valence_arousal: Any = None
     uncertainty: Any = None
     vocabulary: tuple[str, ...] = EXPRESSIONS
+
+    @staticmethod
+    def concatenate(parts: Sequence[AffectPrediction]) -> AffectPrediction:
+        """The numpy predictions of one model for some faces, at least one, put together in order."""
+        def joined(name: str) -> np.ndarray | None:
+            arrays = [getattr(part, name) for part in parts]
+            return None if arrays[0] is None else np.concatenate(arrays)
+
+        tasks = [field.name for field in fields(AffectPrediction) if field.name != "vocabulary"]
+        return AffectPrediction(**{name: joined(name) for name in tasks}, vocabulary=parts[0].vocabulary)
 
     def numpy(self) -> AffectPrediction:
         """The same prediction as float32 numpy arrays."""

@@ -12,7 +12,7 @@ from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
 from affect_core.errors import AffectError
 from affect_core.labels import AffectPrediction
-from affect_core.patches import num_visible, random_noise
+from affect_core.patches import draw_visible
 from affect_core.vit import ViTEncoder
 
 
@@ -52,6 +52,5 @@ def _answer(
 
 
 def _features(vit: ViTEncoder, images: Tensor, mask_ratio: float, generator: torch.Generator | None) -> Tensor:
-    keep = num_visible(vit.config.num_patches, mask_ratio)
-    noise = random_noise(len(images), vit.config.num_patches, images.device, generator)
-    return vit.features(images, noise.argsort(dim=1, stable=True)[:, :keep])
+    ids_keep = draw_visible(len(images), vit.config.num_patches, mask_ratio, images.device, generator)
+    return vit.features(images, ids_keep)

@@ -1,7 +1,7 @@
 """What the options beside the paper change, as one table: of `results/options.csv`, `ema.csv` and `differences.csv`.
 
-Options: smoothing over time, fitted thresholds, test-time averages over masks (`option_effects`, shipped weights);
-averaged weights (`ema_effects`) and a third view (`experiments`), which are trained.
+Options: smoothing over time, fitted thresholds, test-time averages over masks (`benchmarks.option_effects`, shipped
+weights); averaged weights (`benchmarks.ema_effects`) and a third view (`experiments`), which are trained.
 """
 
 from __future__ import annotations

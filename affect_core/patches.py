@@ -40,6 +40,19 @@ def random_noise(
     return torch.rand(share.total, num_patches, generator=generator, device=drawn_on)[share.rows].to(device)
 
 
+def draw_visible(
+    n: int,
+    num_patches: int,
+    mask_ratio: float,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+    share: Share | None = None,
+) -> Tensor:
+    """ids_keep (n, K) int64, the patches that each of n images shows: those with the least `random_noise`."""
+    noise = random_noise(n, num_patches, device, generator, share)
+    return noise.argsort(dim=1, stable=True)[:, : num_visible(num_patches, mask_ratio)]
+
+
 def take_patches(patches: Tensor, ids: Tensor) -> Tensor:
     """patches (N, L, D), ids (N, K) int64 -> (N, K, D), row k of image n being patches[n, ids[n, k]]."""
     return patches.gather(1, ids.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))

@@ -48,7 +48,7 @@ def find_pictures(sources: Sequence[str | Path]) -> PictureFiles:
     others: list[str] = []
     for source in map(Path, sources):
         if source.is_dir():
-            found = _searched(source)
+            found = find_images(Path(), str(source))
             images += found.paths
             others += found.other_files
         elif not source.is_file():
@@ -70,13 +70,6 @@ def find_pictures(sources: Sequence[str | Path]) -> PictureFiles:
 def files(count: int) -> str:
     """In words: "1 file", "1,234 files"."""
     return f"{count:,} file{'s' * (count != 1)}"
-
-
-def _searched(folder: Path):
-    try:
-        return find_images(Path(), str(folder))
-    except OSError as error:
-        raise AffectError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
 
 
 def _reason(name: str) -> str | None:

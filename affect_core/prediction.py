@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from affect_core.augment import prepare
-from affect_core.corpora.image_decoding import UnusableImageError, picture_pixels, read_image
+from affect_core.corpora.image_decoding import UnusableImageError, fit_square, picture_pixels, read_image
 from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
 from affect_core.errors import AffectError
@@ -71,8 +71,7 @@ class Predictor:
             raise AffectError("There are no images to predict.")
         parts = [self.predict_batch(pictures[first : first + batch_size])
                  for first in range(0, len(pictures), batch_size)]  # fmt: skip
-        names = ("expression_logits", "action_unit_logits", "valence_arousal", "uncertainty")
-        return AffectPrediction(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+        return AffectPrediction.concatenate(parts)
 
     @torch.no_grad()
     def predict_batch(self, pictures: np.ndarray) -> AffectPrediction:
@@ -189,13 +188,8 @@ def _as_picture(image: Any, number: int, size: int) -> np.ndarray:
         array = (255 * array).round()
     elif array.dtype != np.uint8:
         raise AffectError(f"image {number} is of {array.dtype}; give uint8, or floats in [0, 1].")
-    return _square(array.astype(np.uint8), size)
-
-
-def _square(array: np.ndarray, size: int) -> np.ndarray:
-    """As `image_decoding.decode_image` does it."""
-    image = Image.fromarray(np.ascontiguousarray(np.broadcast_to(array, (*array.shape[:2], 3))))
-    return np.asarray(ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR))
+    pixels = array.astype(np.uint8)
+    return fit_square(np.broadcast_to(pixels, (*pixels.shape[:2], 3)), size)
 
 
 def to_expressions(affectnet: Tensor) -> Tensor:

@@ -24,10 +24,8 @@ from matplotlib.figure import Figure
 
 from affect_core.errors import AffectError
 from affect_core.report_page import FigureEntry, NotebookEntry, ResultTable, page
-from affect_core.storage import atomic_path, read_json, write_json, write_text
+from affect_core.storage import read_json, write_figure, write_json, write_text
 
-NOT_VERIFIED = "not verified"
-"""What stands where a published number was not seen in a paper or a published file."""
 ROW_KEYS = ("task", "ours", "interval", "baseline", "published", "data", "seed", "n", "headline")
 DPI = 144
 
@@ -41,8 +39,7 @@ def save_figure(run_dir: Path, notebook: str, name: str, figure: Figure, caption
     _check_name(notebook)
     _check_name(name)
     path = Path(run_dir) / "figures" / f"{notebook}-{name}.png"
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    write_figure(path, figure, dpi=DPI, metadata={"Software": None})
     write_json(path.with_suffix(".json"), {"caption": str(caption), "order": int(order)})
     return path
 

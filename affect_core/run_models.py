@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from affect_core.checkpoints import load_model
 from affect_core.cotex import CoTEX, CoTEXConfig
 from affect_core.emma import EMMA
+from affect_core.emma_thresholds import THRESHOLDS, thresholds_of
 from affect_core.errors import AffectError
 from affect_core.labels import ACTION_UNITS
 from affect_core.prediction import Predictor
-from affect_core.record import weights_fingerprint
-from affect_core.storage import read_json
 
 
 class NoCoTEX(nn.Module):
@@ -48,14 +47,11 @@ def run_model(run_dir: Path, stage: str, device: torch.device | str = "cpu") -> 
 def kept_thresholds(run_dir: Path, emma: EMMA, say: Callable[[str], None] = lambda line: None) -> tuple[float, ...]:
     """(12,) probabilities above which action units count as active: those that the run's notebook 04 fitted to these
     very weights (`emma_thresholds.calibrate_emma`), else 0.5. `say` is told which, in a sentence."""
-    path = Path(run_dir) / "emma" / "thresholds.json"
-    why = "not there"
-    if path.exists():
-        kept = read_json(path)
-        if isinstance(kept, dict) and kept.get("weights") == weights_fingerprint(emma) and "thresholds" in kept:
-            say(f"action units count as active above the thresholds of {path}")
-            return tuple(kept["thresholds"])
-        why = "of other weights"
+    path = Path(run_dir) / "emma" / THRESHOLDS
+    if (kept := thresholds_of(path.parent, emma)) is not None:
+        say(f"action units count as active above the thresholds of {path}")
+        return tuple(kept)
+    why = "of other weights" if path.exists() else "not there"
     say(f"action units count as active above 0.5: {path}, which notebook 04 writes, is {why}")
     return (0.5,) * len(ACTION_UNITS)
 

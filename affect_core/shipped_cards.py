@@ -1,6 +1,7 @@
 """Model cards of the shipped weights: how they were made, their scores, and what they are not for.
 
-Everything is read from the files that `shipped.export` writes beside them; the scores are those of `shipped_scores`.
+Everything is read from the files that `shipped_training.export` writes beside them; the scores are those of
+`shipped_scores`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from affect_core.storage import read_json, write_text
+
+TRAINING = "affect_core.shipped_training"
 
 
 def write_cards(folder: Path) -> None:
@@ -45,7 +48,7 @@ def _card(name: str, title: str, task: str, facts: dict) -> str:
         "| | |", "| --- | --- |",
         f"| data | {training['images']:,} rendered faces of the `shipped` profile, seed {facts['corpus']['seed']}; no "
         "photograph |",
-        f"| command | `python -m affect_core.shipped train`{', `finish`' if len(phases) > 1 else ''}, `export` |",
+        f"| command | `python -m {TRAINING} train`{', `finish`' if len(phases) > 1 else ''}, `export` |",
         f"| seed, kept epoch | {training['training']['seed']}, {training['best_epoch']} of {len(training['log'])} |",
         *phases,
         f"| made at | commit {commits} |",

@@ -6,6 +6,7 @@ Gaussian of the distance in frames. Not in the paper; it looks at later frames, 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -36,7 +37,7 @@ def smooth_prediction(
     frames       (N,) numbers of the frames, see `frame_numbers`; what is missing between two of them has no weight
     width        standard deviation of the Gaussian, frames; 0 changes nothing
     largest_gap  frames; where two neighbours lie further apart, nothing is carried across
-    Raises AffectError if the numbers of rows differ, or for a width below 0.
+    Raises AffectError if the numbers of rows differ, or for a width below 0 or without end.
     """
     prediction = prediction.numpy()
     videos, frames = np.asarray(videos), np.asarray(frames)
@@ -44,8 +45,7 @@ def smooth_prediction(
     lengths = {len(videos), len(frames), *(len(task) for task in tasks if task is not None)}
     if len(lengths) > 1:
         raise AffectError(f"smoothing needs a video and a frame number for each row, not {sorted(lengths)} of them")
-    if width < 0:
-        raise AffectError(f"the width of smoothing is at least 0 frames, not {width}")
+    require_width(width)
     if width == 0:
         return prediction
     parts = _parts(videos, frames, largest_gap)
@@ -57,6 +57,12 @@ def smooth_prediction(
         return smoothed
 
     return prediction.map(smooth)
+
+
+def require_width(width: float) -> None:
+    """Raise AffectError unless something can be smoothed with this width."""
+    if not 0 <= width < math.inf:
+        raise AffectError(f"the width of smoothing is a number of frames, 0 or more, not {width}")
 
 
 def reach(width: float) -> int:

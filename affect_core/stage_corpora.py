@@ -20,8 +20,11 @@ from affect_core.corpora import Corpus, available_corpora, combine_corpora
 from affect_core.errors import AffectError
 from affect_core.labels import CORPUS_EXPRESSIONS, EXPRESSIONS
 
-ROLES = ("faces", "affectnet", "abaw4", "lsd")
-"""What the corpora of a profile stand for, one field of `StageCorpora` each."""
+CORPUS_OF_STAGE = {"mae": "faces", "prior": "affectnet", "emma": "abaw4", "cotex": "lsd"}
+"""The stages in order, and what the corpora that each trains on stand for."""
+
+ROLES = tuple(CORPUS_OF_STAGE.values())
+"""One field of `StageCorpora` each."""
 
 LEARNT_FROM = ("training", "unlabelled")
 """Splits of a second or later corpus that are learnt from; its other images are left out."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import glob
 import json
 import os
@@ -54,10 +55,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring the names in `folder` to the disk, where the system can (Windows and some file systems cannot)."""
+    """Bring the names in `folder` to the disk, where the system can (some file systems cannot)."""
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folders; a folder may be writable and not readable
+    except PermissionError:  # a folder may be writable and not readable
         return
     try:
         os.fsync(handle)
@@ -109,6 +110,12 @@ def write_json(path: Path, value) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_figure(path: Path, figure, **options) -> None:
+    """A matplotlib figure as PNG, whole or not at all; `options` go to `savefig`."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", **options)
+
+
 def read_json(path: Path):
     """Read JSON. Raises AffectError naming the file if it is not JSON."""
     try:
@@ -123,11 +130,6 @@ def exclusive(lock: Path, what: str) -> Iterator[None]:
 
     The lock dies with its process, however that ends; the empty file stays.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock; there two runs on one directory are the user's to avoid
-        yield
-        return
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = open(lock, "w")

@@ -17,11 +17,9 @@ from datetime import timedelta
 from affect_core.distributed import is_main, leave, lost_a_process, main_first
 from affect_core.errors import AffectError
 from affect_core.progress import no_progress
+from affect_core.stage_corpora import CORPUS_OF_STAGE
 from affect_core.storage import read_json
 from affect_core.workbook import Workbook, open_workbook
-
-STAGES = {"mae": ("faces",), "prior": ("affectnet",), "emma": ("abaw4",), "cotex": ("lsd",)}
-"""The stages, and the corpora that each reads."""
 
 _LOST = (
     "Another process of this training has ended, so it stops. What was saved is whole: start the same command again, "
@@ -32,9 +30,8 @@ _LOST = (
 def train_stage(book: Workbook, stage: str):
     """Train a stage ("mae", "prior", "emma", "cotex") of a run, or load it: (model, TrainRecord)."""
     methods = {"mae": book.pretrain_mae, "prior": book.train_prior, "emma": book.train_emma, "cotex": book.train_cotex}
-    for corpus in STAGES[stage]:
-        with main_first():  # the main process renders and decodes, the others find it done
-            book.corpus(corpus)
+    with main_first():  # the main process renders and decodes, the others find it done
+        book.corpus(CORPUS_OF_STAGE[stage])
     return methods[stage]()
 
 
@@ -42,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0, or 1 after an error, said in a sentence."""
     parser = argparse.ArgumentParser(prog="affect_core.train", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("stages", nargs="+", choices=list(STAGES))
+    parser.add_argument("stages", nargs="+", choices=list(CORPUS_OF_STAGE))
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--corpus-root", default="")
     parser.add_argument("--run-dir", default="")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +30,22 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str
 
     The format has each tensor's bytes in the file once, so that no header can ask for more memory than the file has.
     """
-    path = existing(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, *_DAMAGED) as error:
-        raise AffectError(f"{path} is not a safetensors file, or not a whole one ({error})") from error
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
 def read_safetensors_metadata(path: str | Path) -> dict[str, str]:
     """The metadata alone. Raises AffectError as `read_safetensors`."""
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[safe_open]:
     path = existing(path)
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
+            yield file
     except (SafetensorError, *_DAMAGED) as error:
         raise AffectError(f"{path} is not a safetensors file, or not a whole one ({error})") from error
 

@@ -20,12 +20,12 @@ from affect_core.errors import AffectError
 from affect_core.mae import MAE
 from affect_core.profiles import BUILT_IN, Profile, load_profile
 from affect_core.progress import NotebookBar, Progress, TerminalBar
-from affect_core.project_folders import project_root, run_folder
+from affect_core.project_folders import project_root, run_folder, weights_dir
 from affect_core.record import environment_record, fingerprint, hardware
 from affect_core.report import NotebookReport
 from affect_core.stage_corpora import check_corpora, joined
 from affect_core.stages import pretrain_mae, train_cotex, train_emma, train_prior
-from affect_core.storage import write_json
+from affect_core.storage import read_json, write_json
 from affect_core.synthetic.embedded_corpus import write_embedded_corpus
 from affect_core.training import TrainRecord
 
@@ -172,7 +172,7 @@ class Workbook:
                            mae=self.pretrain_mae()[0], device=self.device, progress=self.progress)  # fmt: skip
 
     def _shipped(self, name: str) -> tuple:
-        from affect_core.shipped import shipped_model, shipped_record
+        from affect_core.shipped import shipped_model
 
         model = shipped_model(name)
         vit = getattr(model.config, "vit", self.profile.vit)
@@ -181,7 +181,9 @@ class Workbook:
                 f"The shipped weights are for a ViT of width {vit.width} and depth {vit.depth} on {vit.image_size} px; "
                 f'profile {self.profile.name} has another one. Use profile laptop, or weights = "fresh".'
             )
-        return model.to(self.device), shipped_record(name)
+        record = read_json(weights_dir() / "training.json")[name]
+        log = TrainRecord(weights_dir(), record["log"], record["best_epoch"], record["seconds"], reused=True)
+        return model.to(self.device), log
 
     def summary(self) -> pd.DataFrame:
         """The settings and the sources of the data, as a table to show at the head of a notebook."""

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from affect_core import ema_effects
-from affect_core.ema_effects import SCORES, both_ways
+from benchmarks import ema_effects
+from benchmarks.ema_effects import SCORES, both_ways
 
 
 @pytest.mark.slow

@@ -102,22 +102,11 @@ def test_rollout_equals_a_literal_loop_and_keeps_rows_summing_to_one():
 def test_rollout_of_the_residual_alone_is_the_identity():
     attention = torch.rand(1, 3, 2, 5, 5).softmax(-1)
     torch.testing.assert_close(attention_rollout(attention, residual=1.0)[0, -1], torch.eye(5))
-    with pytest.raises(AffectError, match="median"):
-        attention_rollout(attention, heads="median")
 
 
-@pytest.mark.parametrize("heads", ["mean", "max", "min"])
-def test_rollout_stays_a_distribution_however_heads_are_fused(heads):
-    attention = torch.rand(1, 3, 2, 5, 5).softmax(-1)
-    rolled = attention_rollout(attention, heads=heads, discard=0.4)
-    torch.testing.assert_close(rolled.sum(-1), torch.ones(1, 3, 5))
-
-
-def test_rollout_of_heads_that_share_nothing_is_the_residual():
-    heads = torch.stack([torch.eye(5), torch.eye(5).roll(1, dims=1)]).expand(1, 3, 2, 5, 5)
-    torch.testing.assert_close(attention_rollout(heads, heads="min")[0, -1], torch.eye(5))
-    halved = heads.bfloat16().softmax(-1)
-    assert attention_rollout(halved, discard=0.4).isfinite().all()
+def test_rollout_of_rounded_attention_is_a_distribution():
+    halved = torch.rand(1, 3, 2, 200, 200).softmax(-1).bfloat16()
+    torch.testing.assert_close(attention_rollout(halved).sum(-1), torch.ones(1, 3, 200))
 
 
 def test_a_head_that_looks_at_itself_has_distance_zero():
@@ -141,7 +130,7 @@ def test_an_action_unit_is_scored_by_its_logit_or_its_probability():
         return AffectPrediction(action_unit_logits=logits)
 
     torch.testing.assert_close(action_unit_score(model, 26)(None), logits[:, -1])
-    torch.testing.assert_close(action_unit_score(model, 1, logits=False)(None), logits[:, 0].sigmoid())
+    torch.testing.assert_close(action_unit_score(model, 1)(None), logits[:, 0])
 
 
 def test_occlusion_finds_the_one_pixel_a_score_reads():

@@ -22,14 +22,12 @@ from affect_core.export import (
     onnx_graphs,
     onnx_predictor,
     open_onnx,
-    quantize_onnx,
     write_int8_onnx,
 )
 from affect_core.export.onnx_form import FixedResize
 from affect_core.export.onnx_graphs import read_description
 from affect_core.hardware import attention_layers
-from affect_core.labels import ACTION_UNITS, EXPRESSIONS, LSD_EXPRESSIONS, AffectLabels
-from affect_core.metrics import mtl_score
+from affect_core.labels import ACTION_UNITS, EXPRESSIONS, LSD_EXPRESSIONS
 from affect_core.priors import CustomPrior, CustomPriorConfig, TimmPrior, TimmPriorConfig
 from affect_core.vit import ViTConfig, ViTEncoder
 
@@ -196,8 +194,6 @@ def test_an_encoder_predicts_nothing(tmp_path):
     export_onnx(mae(), tmp_path / "mae.onnx")
     with pytest.raises(AffectError, match="holds a MAE, which predicts nothing"):
         onnx_predictor(tmp_path / "mae.onnx")
-    with pytest.raises(AffectError, match="nothing that could be scored"):
-        quantize_onnx(tmp_path / "mae.onnx", tmp_path / "int8.onnx", random_images(2), score=dict)
 
 
 def test_another_models_file_differs(emma_file):
@@ -249,60 +245,22 @@ def test_a_missing_package_is_named_with_its_extra(package, tmp_path, monkeypatc
         export_onnx(mae(), tmp_path / "mae.onnx")
 
 
-def test_eight_bits_shrink_the_file_and_the_change_is_told(tmp_path, emma_file, faces):
-    images = torch.cat([faces, random_images(5)])
-    labels = AffectLabels.missing(len(images))
-    labels.valence_arousal[:] = np.random.default_rng(0).uniform(-1, 1, (9, 2))
-    for valid in (labels.valence_arousal_valid, labels.expression_valid, labels.action_units_valid):
-        valid[:] = True
-    target = tmp_path / "int8.onnx"
-
-    def score(prediction):
-        return mtl_score(prediction, labels)
-
-    effect = quantize_onnx(emma_file, target, images, score=score)
-    assert effect.size == (emma_file.stat().st_size, target.stat().st_size)
-    operators = {node.op_type for node in onnx.load(target).graph.node}
+def test_eight_bit_weights_are_of_matrix_products_alone_and_change_the_answers_a_little(tmp_path, emma_file, faces):
+    sizes = write_int8_onnx(emma_file, tmp_path / "int8.onnx")
+    assert sizes == (emma_file.stat().st_size, (tmp_path / "int8.onnx").stat().st_size)
+    operators = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
     assert "MatMulInteger" in operators and "ConvInteger" not in operators and "Gemm" not in operators
-    before, after = (onnx_predictor(path) for path in (emma_file, target))
+    before, after = (open_onnx(path)(faces) for path in (emma_file, tmp_path / "int8.onnx"))
     for name in ("expression_logits", "action_unit_logits", "valence_arousal"):
-        assert effect.largest_difference[name] >= effect.mean_difference[name] > 0
-    assert effect.score["valence_ccc"] == pytest.approx([score(run(images))["valence_ccc"] for run in (before, after)])
-    assert set(effect.score) >= {"p_mtl", "expression_f1"} and "expression_f1_per_class" not in effect.score
-
-
-def test_images_go_through_in_batches_and_come_back_in_order(tmp_path, emma_file):
-    images, seen = random_images(7), []
-
-    def remember(prediction):
-        seen.append(prediction)
-        return {}
-
-    quantize_onnx(emma_file, tmp_path / "int8.onnx", images, score=remember, batch_size=3)
-    expected = onnx_predictor(emma_file)(images)
-    np.testing.assert_allclose(seen[0].expression_logits, expected.expression_logits, atol=1e-4)
+        assert 0 < np.abs(after[name] - before[name]).max() < 0.2 * np.abs(before[name]).max()
+    assert read_description(tmp_path / "int8.onnx") == read_description(emma_file)
 
 
 def test_a_wider_encoder_takes_a_third_of_the_bytes_in_eight_bits(tmp_path):
     model = lively(ViTEncoder(ViTConfig(image_size=32, patch_size=8, width=128, depth=2, heads=2)))
     export_onnx(model, tmp_path / "a.onnx", tolerance=1e-3)
-    effect = quantize_onnx(tmp_path / "a.onnx", tmp_path / "b.onnx", random_images(2))
-    assert effect.size[1] < effect.size[0] / 3 and effect.score is None
-
-
-def test_no_image_no_effect(tmp_path, emma_file):
-    with pytest.raises(AffectError, match="without an image"):
-        quantize_onnx(emma_file, tmp_path / "int8.onnx", torch.zeros(0, 3, 32, 32))
-    assert not (tmp_path / "int8.onnx").exists()
-
-
-def test_eight_bit_weights_need_no_image_and_are_those_of_the_measured_file(tmp_path, emma_file, faces):
-    sizes = write_int8_onnx(emma_file, tmp_path / "a.onnx")
-    assert sizes == (emma_file.stat().st_size, (tmp_path / "a.onnx").stat().st_size)
-    quantize_onnx(emma_file, tmp_path / "b.onnx", faces)
-    one, other = (open_onnx(tmp_path / name)(faces) for name in ("a.onnx", "b.onnx"))
-    assert all(np.array_equal(one[name], other[name]) for name in other)
-    assert read_description(tmp_path / "a.onnx") == read_description(emma_file)
+    before, after = write_int8_onnx(tmp_path / "a.onnx", tmp_path / "b.onnx")
+    assert after < before / 3
 
 
 def test_what_cannot_be_rounded_is_an_error_in_a_sentence_and_leaves_no_file(tmp_path, emma_file, monkeypatch):

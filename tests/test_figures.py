@@ -276,8 +276,10 @@ def test_a_colour_bar_of_counts_is_labelled_with_whole_numbers(largest):
 
 
 def test_a_blank_name_has_no_expression_and_is_drawn():
-    draw(figures.photo_with_faces(FACES[0], [[2, 2, 8, 9]], names=[" "]))
-    draw(figures.circumplex_paths({" ": PLANE[:3]}))
+    boxes = draw(figures.photo_with_faces(FACES[0], [[2, 2, 8, 9]], names=[" "])).axes[0].patches
+    assert {box.get_bbox().bounds for box in boxes} == {(2, 2, 8, 9)}
+    lines = draw(figures.circumplex_paths({" ": PLANE[:3]})).axes[0].lines
+    assert any(np.allclose(line.get_xydata()[-1:], PLANE[2:3]) for line in lines)
 
 
 def test_a_point_beyond_the_plane_is_an_arrow_on_its_border():
@@ -519,7 +521,7 @@ def test_the_colours_of_series_are_among_those_that_are_held_apart():
 
 
 def test_an_undefined_ablation_score_does_not_take_the_others_with_it():
-    draw(figures.ablation_plot(TABLE.assign(score=[np.nan, 0.8, np.nan])))
+    assert "0.800" in words(figures.ablation_plot(TABLE.assign(score=[np.nan, 0.8, np.nan])))
 
 
 def test_ablation_seeds_of_one_setting_are_drawn_as_their_mean():

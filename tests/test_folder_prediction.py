@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from export_models import cotex, emma
 from PIL import Image
+from stand_ins import by_brightness, no_entry_to
 
-from affect_core import command_line, photograph_prediction, picture_files, prediction
+from affect_core import command_line, photograph_prediction, prediction
 from affect_core.command_line import main
 from affect_core.errors import AffectError
 from affect_core.folder_prediction import predict_folder, stored_size
-from affect_core.labels import AffectPrediction
 from affect_core.photograph_prediction import FACELESS, predict_photographs
 from affect_core.photos import find_faces, read_photos
 from affect_core.picture_files import find_pictures
@@ -21,13 +21,6 @@ from affect_core.synthetic.group_photo import group_photo
 from affect_core.vit import ViTConfig
 
 HEIC = b"\0\0\0\x18ftypheic" + bytes(16)
-
-
-def by_brightness(crops):
-    """A stand-in for the models, whose answer shows which crop it was given: valence is the mean brightness."""
-    bright = crops.reshape(len(crops), -1).mean(1) / 255
-    logits, units = np.log(np.full((len(crops), 8), 1 / 8)), np.zeros((len(crops), 12))
-    return AffectPrediction(logits, units, np.stack([bright, -bright], 1), np.full(len(crops), 0.875))
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +113,8 @@ def test_a_folder_that_may_not_be_read_is_named(mixed):
 
 
 def test_a_folder_that_fails_while_it_is_searched_is_named(mixed, monkeypatch):
-    def forbidden(root, folder):
-        raise PermissionError(13, "Permission denied", f"{folder}/private")
-
-    monkeypatch.setattr(picture_files, "find_images", forbidden)
-    with pytest.raises(AffectError, match="private cannot be read: Permission denied"):
+    monkeypatch.setattr("affect_core.corpora.image_files.os.scandir", no_entry_to("deep"))
+    with pytest.raises(AffectError, match="deep cannot be read: Permission denied"):
         find_pictures([mixed])
 
 

@@ -24,6 +24,20 @@ from affect_core.progress import ProgressBar
 SIZE = 16
 
 
+def stop_after_twenty(monkeypatch) -> list:
+    """Ctrl-C when the twentieth image is to be read; returns the list that names those."""
+    decoded = []
+
+    def reading(path, *options):
+        decoded.append(path)
+        if len(decoded) == 20:
+            raise KeyboardInterrupt
+        return read_image(path, *options)
+
+    monkeypatch.setattr(store_building, "read_image", reading)
+    return decoded
+
+
 @pytest.fixture
 def root(tmp_path):
     write_faces(tmp_path, images=40)
@@ -119,15 +133,7 @@ def test_number_of_workers_and_place_do_not_change_the_pixels(root, small_chunks
 
 
 def test_interrupted_build_goes_on_where_it_was(root, small_chunks, monkeypatch):
-    decoded = []
-
-    def stop_after_twenty(path, *options):
-        decoded.append(path)
-        if len(decoded) == 20:
-            raise KeyboardInterrupt
-        return read_image(path, *options)
-
-    monkeypatch.setattr(store_building, "read_image", stop_after_twenty)
+    decoded = stop_after_twenty(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         opened(root, workers=1)
     assert ".partial" in leftovers(root) and ".npy" not in leftovers(root)
@@ -295,15 +301,7 @@ def test_conversions_are_counted_once_also_after_an_interruption(root, small_chu
     for path in sorted((root / "faces").rglob("*.png"))[:6]:
         Image.open(path).convert("L").save(path)
     how = "greyscale repeated in three channels"
-    decoded = []
-
-    def stop_after_twenty(path, *options):
-        decoded.append(path)
-        if len(decoded) == 20:
-            raise KeyboardInterrupt
-        return read_image(path, *options)
-
-    monkeypatch.setattr(store_building, "read_image", stop_after_twenty)
+    stop_after_twenty(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         opened(root, workers=1)
     assert opened(root, workers=1).repairs == {how: 6}

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from export_models import cotex, emma
 
-from affect_core import int8_effects
 from affect_core.batches import predict_corpus
 from affect_core.export import export_onnx, onnx_predictor, write_int8_onnx
 from affect_core.metrics import mtl_score
 from affect_core.project_folders import project_root
 from affect_core.shipped import shipped_model, weights_dir
 from affect_core.storage import read_json
+from benchmarks import int8_effects
 
 
 def test_each_score_is_that_of_the_file_and_the_differences_add_up(smoke_book, tmp_path):
@@ -32,8 +32,8 @@ def test_each_score_is_that_of_the_file_and_the_differences_add_up(smoke_book, t
 def test_the_command_writes_the_table_and_says_what_it_was_run_on(smoke_book, tmp_path, monkeypatch, capsys):
     rows = pd.DataFrame({"model": ["EMMA"], "difference": [0.123456]})
     monkeypatch.setattr(int8_effects, "int8_effects", lambda emma, cotex, book: rows)
-    monkeypatch.setattr(int8_effects.Workbook, "train_emma", lambda book: (None, None))
-    monkeypatch.setattr(int8_effects.Workbook, "train_cotex", lambda book: (None, None))
+    for stage in ("train_emma", "train_cotex"):
+        monkeypatch.setattr(int8_effects.Workbook, stage, lambda book: (None, None))
     arguments = ["--profile", "smoke", "--run-dir", str(tmp_path / "run"), "--out", str(tmp_path / "a.csv")]
     assert int8_effects.main(arguments) == 0
     row = pd.read_csv(tmp_path / "a.csv").iloc[0]

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from export_models import cotex, emma
 
-from affect_core import option_effects
 from affect_core.batches import predict_corpus
 from affect_core.bootstrap import paired_differences, resampled_scores
 from affect_core.labels import AffectLabels, AffectPrediction
@@ -14,6 +13,7 @@ from affect_core.project_folders import project_root
 from affect_core.shipped import weights_dir
 from affect_core.smoothing import frame_numbers, smooth_prediction
 from affect_core.storage import read_json
+from benchmarks import option_effects
 
 
 def some(n: int = 60) -> tuple[AffectPrediction, AffectLabels, list[str]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from affect_core.synthetic.people import POPULATIONS, sample_person
-from affect_core.synthetic.scene import STYLES, paint_background, sample_scene
+from affect_core.synthetic.scene import paint_background, sample_scene
 
 
 def people(population, count=150, seed=0):
@@ -46,7 +46,7 @@ def test_studio_people_wear_no_hats_or_glasses_and_wild_ones_do():
     assert any(p.outfit.hat for p in people("lsd_real")) and any(p.glasses.rim for p in people("lsd_real"))
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", ["clean", "video", "wild"])
 def test_scene_is_reproducible_and_its_lamp_direction_has_unit_length(style):
     scene = sample_scene(np.random.default_rng(5), style)
     assert scene == sample_scene(np.random.default_rng(5), style)

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from stand_ins import by_brightness, no_entry_to
 
 from affect_core import photos as package
 from affect_core.errors import AffectError
-from affect_core.labels import AffectPrediction
 from affect_core.photos import align, find_faces, read_photos
 from affect_core.photos.alignment import alignment
 from affect_core.photos.opening import list_sources
@@ -21,13 +21,6 @@ from affect_core.synthetic.renderer import render
 from affect_core.synthetic.scene import sample_scene
 
 THRESHOLDS = (0.5,) * 12
-
-
-def by_brightness(crops):
-    """A stand-in for the models, whose answer shows which crop it was given: valence is the mean brightness."""
-    bright = crops.reshape(len(crops), -1).mean(1) / 255
-    logits, units = np.log(np.full((len(crops), 8), 1 / 8)), np.zeros((len(crops), 12))
-    return AffectPrediction(logits, units, np.stack([bright, -bright], 1), np.full(len(crops), 0.875))
 
 
 def read(photos, **options):
@@ -269,10 +262,8 @@ def test_what_is_no_photo_is_said_in_a_sentence(given, message, tmp_path):
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
-    def forbidden(root, folder):
-        raise PermissionError(13, "Permission denied", f"{root}/private")
-
-    monkeypatch.setattr("affect_core.photos.opening.find_images", forbidden)
+    (tmp_path / "private").mkdir()
+    monkeypatch.setattr("affect_core.corpora.image_files.os.scandir", no_entry_to("private"))
     with pytest.raises(AffectError, match="private cannot be read: Permission denied"):
         list_sources(tmp_path)
 

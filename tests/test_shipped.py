@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.special import log_softmax
 
-from affect_core import shipped, shipped_scores
+from affect_core import shipped, shipped_scores, shipped_training
 from affect_core.calibration import expected_calibration_error
 from affect_core.checkpoints import load_model
 from affect_core.errors import AffectError
@@ -20,8 +20,8 @@ from affect_core.storage import read_json
 @pytest.fixture(scope="module")
 def folder(smoke_book, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
-    shipped.train(smoke_book)
-    shipped.export([smoke_book.run_dir], smoke_book, smoke_book, folder)
+    shipped_training.train(smoke_book)
+    shipped_training.export([smoke_book.run_dir], smoke_book, smoke_book, folder)
     return folder
 
 
@@ -43,7 +43,8 @@ def test_halved_weights_are_half_the_bytes_and_nearly_the_same_model(folder, smo
 def test_cards_say_data_command_seed_scores_use_and_groups(folder, smoke_book):
     for name in shipped.MODELS:
         card = (folder / f"{name}.md").read_text()
-        for said in ("rendered faces", "affect_core.shipped train", "| seed", "minutes", "Intended use", "Apache-2.0"):
+        for said in ("rendered faces", "affect_core.shipped_training train", "| seed", "minutes", "Intended use",
+                     "Apache-2.0"):  # fmt: skip
             assert said in card, (name, said)
     card = (folder / "predict.md").read_text()
     for group in ("under 18", "60 and over", "rendered female", "lighter third", "darker third"):
@@ -68,14 +69,14 @@ def test_the_log_of_a_training_goes_with_its_weights(folder, smoke_book):
 
 @pytest.mark.slow
 def test_an_interrupted_training_is_finished_and_both_parts_are_told(smoke_book, tmp_path):
-    shipped.train(smoke_book)
+    shipped_training.train(smoke_book)
     cut = tmp_path / "cut"
     shutil.copytree(smoke_book.run_dir, cut)
     for name in ("emma", "cotex"):
         (cut / name / "record.json").unlink()
     book = replace(smoke_book, run_dir=tmp_path / "finish")
-    shipped.finish(cut, book)
-    shipped.export([cut, book.run_dir], book, smoke_book, tmp_path / "weights")
+    shipped_training.finish(cut, book)
+    shipped_training.export([cut, book.run_dir], book, smoke_book, tmp_path / "weights")
     training = read_json(tmp_path / "weights" / "training.json")
     epochs = smoke_book.profile.emma_training.epochs
     assert [entry["epoch"] for entry in training["emma"]["log"]] == list(range(1, 2 * epochs + 1))
@@ -92,7 +93,7 @@ def test_an_interrupted_training_is_finished_and_both_parts_are_told(smoke_book,
 
 def test_weights_that_were_not_trained_are_missed_in_a_sentence(smoke_book, tmp_path):
     with pytest.raises(AffectError, match="no weights of mae"):
-        shipped.export([tmp_path], smoke_book, smoke_book, tmp_path / "weights")
+        shipped_training.export([tmp_path], smoke_book, smoke_book, tmp_path / "weights")
 
 
 def test_the_temperature_of_overconfident_logits_is_found():

@@ -115,5 +115,5 @@ def test_frame_numbers_are_read_from_names():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(AffectError, match="a video and a frame number for each row"):
         smoothed(np.zeros((3, 2)), ["v"] * 3, [1, 2], width=1)
-    with pytest.raises(AffectError, match="at least 0 frames"):
+    with pytest.raises(AffectError, match="a number of frames, 0 or more, not -1"):
         smoothed(np.zeros((1, 2)), ["v"], [1], width=-1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from affect_core.corpora.image_files import find_images
 from affect_core.corpora.label_text import is_number, read_label_text
-from affect_core.corpora.listing import LabelRows, Listing, strings, unused_images_note
+from affect_core.corpora.listing import LabelRows, Listing, unused_images_note
 from affect_core.corpora.problems import ProblemLog
 from affect_core.labels import (
     ACTION_UNITS,
@@ -56,19 +56,8 @@ def read_abaw(root: Path, name: str, log: ProblemLog) -> Listing:
     notes = unused_images_note(files, found, "label file") + files.notes()
     if (nothing & keep).any():
         notes.append(f"{int((nothing & keep).sum())} rows name an image without any label; they are kept")
-    listing = Listing(
-        image=strings(rows.image),
-        split=strings(rows.split),
-        group=strings([image.split("/", 2)[2].rpartition("/")[0] for image in rows.image]),
-        source=strings(rows.source),
-        line=rows.line,
-        labels=labels,
-        keep=keep,
-        sizes=np.append(files.sizes, -1)[found],
-        modified=np.append(files.modified, -1)[found],
-        notes=tuple(notes),
-    )
-    return listing[found >= 0]
+    videos = [image.split("/", 2)[2].rpartition("/")[0] for image in rows.image]
+    return rows.listing(files, found, labels, keep, notes, videos)
 
 
 def _is_header(fields: list[str]) -> bool:

@@ -19,7 +19,7 @@ from affect_core.corpora.affectnet_arrays import read_scalars
 from affect_core.corpora.folders import plain_splits, read_class_folders
 from affect_core.corpora.image_files import ImageFiles, find_images
 from affect_core.corpora.label_text import read_label_text
-from affect_core.corpora.listing import LabelRows, Listing, strings, unused_images_note
+from affect_core.corpora.listing import LabelRows, Listing, unused_images_note
 from affect_core.corpora.problems import ProblemLog
 from affect_core.labels import AFFECTNET_EXPRESSIONS, AFFECTNET_INVALID_VALENCE_AROUSAL, AffectLabels
 
@@ -125,19 +125,7 @@ def _listing(
     if no_circumplex:
         notes.append(f"{no_circumplex} {split} rows have -2 for valence or arousal: masked")
     notes += unused_images_note(files, found, what)
-    listing = Listing(
-        image=strings(rows.image),
-        split=strings(rows.split),
-        group=strings(rows.image),
-        source=strings(rows.source),
-        line=rows.line,
-        labels=labels,
-        keep=keep,
-        sizes=np.append(files.sizes, -1)[found],
-        modified=np.append(files.modified, -1)[found],
-        boxes=boxes,
-    )
-    return listing[found >= 0]
+    return rows.listing(files, found, labels, keep, boxes=boxes)
 
 
 def _joined(listings: list[Listing], notes: list[str]) -> Listing:

@@ -138,9 +138,9 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
         raise UnusableImageError(f"cannot be decoded ({str(error) or type(error).__name__})") from error
 
 
-def fit_grey(pixels: np.ndarray, size: int) -> np.ndarray:
-    """The central square of a grey image (H, W) uint8 as (size, size, 3) uint8, resized as `decode_image` does."""
-    image = Image.fromarray(pixels).convert("RGB")
+def fit_square(pixels: np.ndarray, size: int) -> np.ndarray:
+    """The central square of uint8 (H, W, 3) or, grey, (H, W) as (size, size, 3), resized as `decode_image` does."""
+    image = Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
     return np.asarray(ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR))
 
 

@@ -114,6 +114,17 @@ class LabelRows:
             log.add(self.source[row], int(self.line[row]) or None, "; ".join(self.reasons[row]))
         return keep
 
+    def listing(self, files: ImageFiles, found: np.ndarray, labels: AffectLabels, keep: np.ndarray, notes=(),
+                group: list[str] | None = None, boxes: np.ndarray | None = None) -> Listing:  # fmt: skip
+        """The rows whose image was `found` among `files`; group: by default each image is its own."""
+        listing = Listing(
+            image=strings(self.image), split=strings(self.split), group=strings(self.image if group is None else group),
+            source=strings(self.source), line=self.line, labels=labels, keep=keep,
+            sizes=np.append(files.sizes, -1)[found], modified=np.append(files.modified, -1)[found], boxes=boxes,
+            notes=tuple(notes),
+        )  # fmt: skip
+        return listing[found >= 0]
+
 
 def unused_images_note(files: ImageFiles, used: np.ndarray, what: str) -> list[str]:
     """A sentence that counts the images on disk that no row uses; `used` holds positions in `files`."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from affect_core.corpora.image_files import find_images
 from affect_core.corpora.label_text import read_label_text
-from affect_core.corpora.listing import LabelRows, Listing, strings, unused_images_note
+from affect_core.corpora.listing import LabelRows, Listing, unused_images_note
 from affect_core.corpora.problems import ProblemLog
 from affect_core.labels import RAFDB_EXPRESSIONS, AffectLabels
 
@@ -56,19 +56,7 @@ def read_rafdb(root: Path, name: str, log: ProblemLog) -> Listing:
     labels.expression_valid[:] = good
     found = rows.find(files)
     notes = ["the published test set is the split validation", *unused_images_note(files, found, "row of the list")]
-    listing = Listing(
-        image=strings(rows.image),
-        split=strings(split),
-        group=strings(rows.image),
-        source=strings(rows.source),
-        line=rows.line,
-        labels=labels,
-        keep=rows.report(log),
-        sizes=np.append(files.sizes, -1)[found],
-        modified=np.append(files.modified, -1)[found],
-        notes=tuple(notes + files.notes()),
-    )
-    return listing[found >= 0]
+    return rows.listing(files, found, labels, rows.report(log), notes + files.notes())
 
 
 def _aligned(image: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from affect_core.corpora.image_decoding import UnusableImageError, fit_grey, read_image
+from affect_core.corpora.image_decoding import UnusableImageError, fit_square, read_image
 from affect_core.errors import AffectError
 from affect_core.progress import Progress
 from affect_core.storage import flush_folder
@@ -60,7 +60,7 @@ class ImageRequest:
     def decode(self, row: int, repairs: Counter | None = None) -> np.ndarray:
         """(size, size, 3) uint8; `repairs` as in `decode_image`. Raises UnusableImageError."""
         if self.pixels is not None:
-            return fit_grey(self.pixels[row], self.size)
+            return fit_square(self.pixels[row], self.size)
         box = None if self.boxes is None else tuple(self.boxes[row].tolist())
         return read_image(self.root / self.files[row], self.size, box, repairs)
 

@@ -15,7 +15,7 @@ from affect_core.corpora.csv_rows import read_csv_rows
 from affect_core.corpora.folders import PLAIN_SPLITS
 from affect_core.corpora.image_files import find_images
 from affect_core.corpora.label_text import is_number
-from affect_core.corpora.listing import LabelRows, Listing, strings, unused_images_note
+from affect_core.corpora.listing import LabelRows, Listing, unused_images_note
 from affect_core.corpora.problems import ProblemLog
 from affect_core.corpora.text_lines import read_lines
 from affect_core.labels import ACTION_UNITS, EXPRESSION_SPELLINGS, EXPRESSIONS, AffectLabels
@@ -68,19 +68,8 @@ def read_table(root: Path, name: str, log: ProblemLog) -> Listing:
     notes = unused_images_note(files, found, TABLE) + files.links_note()
     if others:
         notes.append(f"{TABLE} has columns that are not read: {', '.join(others)}")
-    listing = Listing(
-        image=strings(images),
-        split=strings(splits),
-        group=strings(groups),
-        source=strings(rows.source),
-        line=rows.line,
-        labels=_labels(np.array(labels, float).reshape(len(labels), 3 + len(UNIT_COLUMNS)), vocabulary or EXPRESSIONS),
-        keep=rows.report(log),
-        sizes=np.append(files.sizes, -1)[found],
-        modified=np.append(files.modified, -1)[found],
-        notes=tuple(notes),
-    )
-    return listing[found >= 0]
+    labels = _labels(np.array(labels, float).reshape(len(labels), 3 + len(UNIT_COLUMNS)), vocabulary or EXPRESSIONS)
+    return rows.listing(files, found, labels, rows.report(log), notes, groups)
 
 
 def _read_vocabulary(path: Path, log: ProblemLog) -> tuple[str, ...]:

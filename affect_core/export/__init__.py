@@ -13,7 +13,7 @@ folder         weights, config.json and a model card, in the layout of the Huggi
 from affect_core.export.folder import load_folder, save_folder
 from affect_core.export.model_file import export_model_file
 from affect_core.export.onnx_graphs import export_onnx, onnx_differences, onnx_predictor, open_onnx
-from affect_core.export.onnx_int8 import Int8Effect, quantize_onnx, write_int8_onnx
+from affect_core.export.onnx_int8 import write_int8_onnx
 from affect_core.export.submission import (
     check_submission,
     compare_with_test_list,
@@ -25,7 +25,6 @@ from affect_core.export.tables import prediction_table, write_table
 from affect_core.export.timm_encoder import save_timm_encoder, timm_arguments
 
 __all__ = [
-    "Int8Effect",
     "check_submission",
     "compare_with_test_list",
     "export_model_file",
@@ -35,7 +34,6 @@ __all__ = [
     "onnx_predictor",
     "open_onnx",
     "prediction_table",
-    "quantize_onnx",
     "read_test_list",
     "save_folder",
     "save_timm_encoder",

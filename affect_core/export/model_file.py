@@ -17,14 +17,13 @@ from torch import nn
 from affect_core.checkpoints import load_model, read_metadata
 from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
+from affect_core.emma_thresholds import thresholds_of
 from affect_core.errors import AffectError
 from affect_core.export.folder import save_folder
 from affect_core.export.onnx_graphs import export_onnx
 from affect_core.export.onnx_int8 import write_int8_onnx
 from affect_core.export.timm_encoder import save_timm_encoder
 from affect_core.mae import MAE
-from affect_core.record import weights_fingerprint
-from affect_core.storage import read_json
 
 
 def export_model_file(source: str | Path, out: str | Path, *, trained_on: str = "", int8: bool = False) -> list[str]:
@@ -106,12 +105,8 @@ def _metadata(source: Path, model: nn.Module) -> dict[str, Any]:
     """What was noted with the weights, with the thresholds of `thresholds.json` beside them if they are of these."""
     noted = read_metadata(source)["metadata"]
     noted = noted if isinstance(noted, dict) else {}
-    path = source.parent / "thresholds.json"
-    if not path.is_file():
-        return noted
-    kept = read_json(path)
-    fitting = isinstance(kept, dict) and "thresholds" in kept and kept.get("weights") == weights_fingerprint(model)
-    return noted | {"thresholds": kept["thresholds"]} if fitting else noted
+    kept = thresholds_of(source.parent, model)
+    return noted if kept is None else noted | {"thresholds": kept}
 
 
 def _scores(metadata: dict[str, Any]) -> dict[str, float]:

@@ -20,10 +20,7 @@ from affect_core.figures.style import (
     subtitle_of,
     titled_figure,
 )
-from affect_core.figures.timeline import intensity_timeline
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS, VALENCE_RANGE
-
-__all__ = ["intensity_timeline", "prediction_card"]
 
 
 @figure_function

@@ -89,10 +89,7 @@ def _on_disk(path: Path) -> Iterator[Source]:
             raise AffectError(f"{path} {_IS_A_VIDEO}.")
         yield Source(path.name, path)
         return
-    try:
-        files = find_images(path, ".")
-    except OSError as error:
-        raise AffectError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+    files = find_images(path, ".")
     named = [(name.removeprefix("./"), True) for name in files.paths]
     named += [(name.removeprefix("./"), False) for name in files.other_files]
     for name, is_image in sorted(named):

@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 from scipy.special import softmax
 
 from affect_core.errors import AffectError
-from affect_core.figures.cards import intensity_timeline, prediction_card
+from affect_core.figures.cards import prediction_card
 from affect_core.figures.photos import photo_with_faces
 from affect_core.figures.style import subtitle_of
+from affect_core.figures.timeline import intensity_timeline
 from affect_core.labels import EXPRESSIONS, AffectPrediction
 from affect_core.metrics import probabilities
 from affect_core.photos.reading import PhotoReading

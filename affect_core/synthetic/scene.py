@@ -12,8 +12,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-STYLES = ("clean", "video", "wild")
-
 
 class Light(NamedTuple):
     """One distant lamp with a shadow, and a sky that varies linearly with the normal. Camera axes, linear RGB."""

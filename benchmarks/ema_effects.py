@@ -1,6 +1,6 @@
 """What averaging the weights while training (`TrainConfig.ema_decay`) changes: the same trainings, judged both ways.
 
-    python -m affect_core.ema_effects --run-dir runs/laptop --out results/ema.csv
+    python -m benchmarks.ema_effects --run-dir runs/laptop --out results/ema.csv
 
 An average does not touch the training that it follows, so one training gives both answers: its last weights, and their
 average. The trainings are short ones of `experiments` (10 % of the labels, 12,000 images seen), five seeds.
@@ -29,18 +29,20 @@ from affect_core.export.tables import write_table
 from affect_core.losses import positive_weights
 from affect_core.metrics import lsd_score, mtl_score
 from affect_core.optim import parameter_groups
+from affect_core.stage_corpora import CORPUS_OF_STAGE
 from affect_core.stage_losses import cotraining_loss, emma_loss
 from affect_core.training import fit
 from affect_core.workbook import Workbook, open_workbook
+from benchmarks.option_effects import SCORES as MTL_SCORES
 
 DECAY = 0.98
 """About 50 steps are averaged, a quarter of such a training."""
-SCORES = {"emma": ("p_mtl", "valence_arousal_ccc", "expression_f1", "action_unit_f1"), "cotex": ("expression_f1",)}
+SCORES = {"emma": MTL_SCORES, "cotex": ("expression_f1",)}
 
 
 def both_ways(stage: str, seed: int, book: Workbook, *, share: float = 0.1, images_seen: int = 0) -> dict[str, float]:
     """Train "emma" or "cotex" once; scores "last <name>" and "averaged <name>" of the validation split."""
-    profile, corpus = book.profile, book.corpus({"emma": "abaw4", "cotex": "lsd"}[stage])
+    profile, corpus = book.profile, book.corpus(CORPUS_OF_STAGE[stage])
     subset = labelled_share(corpus, share, seed)
     train, validation = subset.split("training"), subset.split("validation")
     epochs = max(1, round((images_seen or IMAGES_SEEN[stage]) / len(train)))
@@ -93,7 +95,7 @@ def ema_effects(book: Workbook, seeds: int = MAIN_SEEDS, **options) -> pd.DataFr
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0, or 1 after an error, said in a sentence."""
-    parser = argparse.ArgumentParser(prog="affect_core.ema_effects", description=__doc__,
+    parser = argparse.ArgumentParser(prog="benchmarks.ema_effects", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--run-dir", default="", help="a run whose MAE and prior are there, or will be trained")

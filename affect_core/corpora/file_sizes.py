@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from PIL import Image
 
-from affect_core.corpora import Corpus
+from affect_core.corpora.corpus import Corpus
 from affect_core.progress import Progress
 
 

@@ -1,6 +1,6 @@
 """What options beside the paper change on a finished run: smoothing, thresholds, average over masks.
 
-    python -m affect_core.option_effects --weights shipped --out results/options.csv
+    python -m benchmarks.option_effects --weights shipped --out results/options.csv
 
 Every setting that was tried is a row; none is chosen here, so no row is better than it is. The other two options are
 trainings: several views are cells of `experiments`, the moving average of weights is `TrainConfig.ema_decay`.
@@ -101,10 +101,9 @@ def _rows(
     return pd.DataFrame(rows)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; returns its exit status: 0, or 1 after an error, said in a sentence."""
-    parser = argparse.ArgumentParser(prog="affect_core.option_effects", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+def write_effects(module: str, doc: str, measure: Callable[..., pd.DataFrame], arguments, **columns) -> int:
+    """The command of `module`: writes what `measure` of EMMA, CoTEX and a workbook finds; its exit status, 0 or 1."""
+    parser = argparse.ArgumentParser(prog=module, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--corpus-root", default="")
     parser.add_argument("--run-dir", default="")
@@ -113,13 +112,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         book = open_workbook(options.profile, options.corpus_root, options.run_dir, weights=options.weights)
-        effects = option_effects(book.train_emma()[0], book.train_cotex()[0], book)
+        effects = measure(book.train_emma()[0], book.train_cotex()[0], book)
         weights = "shipped (data/weights)" if options.weights == "shipped" else f"run {book.run_dir.name}"
-        write_table(options.out, effects.assign(weights=weights, profile=book.profile.name).round(4))
+        write_table(options.out, effects.assign(weights=weights, profile=book.profile.name, **columns).round(4))
     except AffectError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; returns its exit status: 0, or 1 after an error, said in a sentence."""
+    return write_effects("benchmarks.option_effects", __doc__, option_effects, arguments)
 
 
 if __name__ == "__main__":

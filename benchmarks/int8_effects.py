@@ -1,6 +1,6 @@
 """What 8-bit weights change: score, size and time of EMMA and CoTEX as ONNX, float32 beside int8.
 
-    python -m affect_core.int8_effects --weights shipped --out results/int8.csv
+    python -m benchmarks.int8_effects --weights shipped --out results/int8.csv
 
 Both files of a model answer for the same validation faces, in the same batches (an int8 graph scales its activations by
 the batch, see `export.onnx_int8`). Times are of this machine's CPU and of no other.
@@ -8,7 +8,6 @@ the batch, see `export.onnx_int8`). Times are of this machine's CPU and of no ot
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
@@ -24,12 +23,10 @@ from affect_core.bootstrap import paired_differences, resampled_scores
 from affect_core.corpora import Corpus
 from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
-from affect_core.errors import AffectError
 from affect_core.export import export_onnx, onnx_predictor, write_int8_onnx
-from affect_core.export.tables import write_table
-from affect_core.option_effects import SCORES
 from affect_core.record import hardware
-from affect_core.workbook import Workbook, open_workbook
+from affect_core.workbook import Workbook
+from benchmarks.option_effects import SCORES, write_effects
 
 BATCH = 64
 """Faces of a forward pass."""
@@ -91,25 +88,7 @@ def _milliseconds(graphs: list, images: torch.Tensor, repeats: int) -> list[floa
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit status: 0, or 1 after an error, said in a sentence."""
-    parser = argparse.ArgumentParser(prog="affect_core.int8_effects", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--corpus-root", default="")
-    parser.add_argument("--run-dir", default="")
-    parser.add_argument("--weights", choices=("fresh", "shipped"), default="shipped")
-    parser.add_argument("--out", type=Path, required=True, help=".csv or .parquet")
-    options = parser.parse_args(arguments)
-    try:
-        book = open_workbook(options.profile, options.corpus_root, options.run_dir, weights=options.weights)
-        effects = int8_effects(book.train_emma()[0], book.train_cotex()[0], book)
-        weights = "shipped (data/weights)" if options.weights == "shipped" else f"run {book.run_dir.name}"
-        write_table(
-            options.out, effects.assign(weights=weights, profile=book.profile.name, machine=hardware()).round(4)
-        )
-    except AffectError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    return write_effects("benchmarks.int8_effects", __doc__, int8_effects, arguments, machine=hardware())
 
 
 if __name__ == "__main__":
