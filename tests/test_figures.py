@@ -516,6 +516,21 @@ def test_a_difference_is_filled_if_significant_and_starts_where_it_is_zero():
         figures.ablation_curves(CURVES_TABLE.drop(columns="low"), x_name="weight")
 
 
+@pytest.mark.parametrize("moments", [np.arange(90), np.r_[np.arange(40), 80], [0, 3, 89]], ids=["all", "gap", "three"])
+def test_thumbnails_of_a_video_stand_side_by_side_in_order_near_their_times(moments):
+    pictures = np.repeat(np.linspace(0, 1, 90)[moments], 4 * 4 * 3).reshape(-1, 4, 4, 3)
+    strip = draw(figures.intensity_timeline(np.arange(90) / 30, np.zeros((90, 12)), np.zeros((90, 2)), images=pictures,
+                                            image_times=np.asarray(moments) / 30)).axes[0]  # fmt: skip
+    insets = strip.child_axes
+    places = [inset.get_position() for inset in insets]
+    assert 1 < len(insets) <= 10
+    assert all(one.x1 <= other.x0 + 1e-9 for one, other in itertools.pairwise(places))
+    shown = [float(inset.images[0].get_array().flat[0]) for inset in insets]
+    assert shown == sorted(set(shown))
+    if len(moments) == 90:
+        np.testing.assert_allclose(shown, (np.arange(10) + 0.5) / 10, atol=0.02)
+
+
 def test_the_colours_of_series_are_among_those_that_are_held_apart():
     assert set(SERIES_COLOURS) <= set(EXPRESSION_COLOURS.values()) and len(set(SERIES_COLOURS)) == len(SERIES_MARKERS)
 
@@ -620,7 +635,7 @@ def test_the_upper_half_of_a_face_is_a_square_above_the_lower_one():
 
 def test_a_rule_is_the_annotation_whatever_the_caption_says_first():
     sheet = figures.face_sheet(FACES[:1], ["fear 81%\nlabel: anger"], annotated=["anger"])
-    assert sheet.axes[0].lines[0].get_color() == EXPRESSION_COLOURS["anger"] and "rule: annotated" in words(sheet)
+    assert sheet.axes[0].lines[0].get_color() == EXPRESSION_COLOURS["anger"] and "bar: annotated" in words(sheet)
 
 
 def test_the_three_predictors_have_the_ccc_that_their_captions_say():

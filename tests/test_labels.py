@@ -173,6 +173,18 @@ def test_a_prediction_becomes_float32_numpy_without_gradient():
     assert prediction.valence_arousal.shape == (1, 2) and prediction.expression_logits is None
 
 
+def test_predictions_are_put_together_row_by_row_and_keep_what_they_lack_and_their_vocabulary():
+    def part(n: int, first: int) -> AffectPrediction:
+        rows = np.arange(first, first + n, dtype=np.float32)
+        return AffectPrediction(np.repeat(rows[:, None], 6, 1), uncertainty=rows / 10, vocabulary=LSD_EXPRESSIONS)
+
+    whole = AffectPrediction.concatenate([part(2, 0), part(3, 2), part(1, 5)])
+    np.testing.assert_array_equal(whole.expression_logits, part(6, 0).expression_logits)
+    np.testing.assert_array_equal(whole.uncertainty, part(6, 0).uncertainty)
+    assert whole.action_unit_logits is None and whole.valence_arousal is None
+    assert whole.vocabulary == LSD_EXPRESSIONS
+
+
 def test_labels_and_predictions_cannot_be_rebound():
     for thing in (known(), AffectPrediction()):
         with pytest.raises(FrozenInstanceError):

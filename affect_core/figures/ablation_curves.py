@@ -22,7 +22,7 @@ from affect_core.figures.style import (
     titled_figure,
 )
 
-DODGE = 7.0
+DODGE = 4.0
 """Points by which series step aside, so that intervals at one place can be told apart; seeds stand half as far."""
 
 

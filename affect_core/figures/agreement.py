@@ -196,7 +196,7 @@ def threshold_curves(
     """Twelve small panels: F1 of an action unit as its probability threshold moves; a line where it was set.
 
     thresholds     (T,) probabilities;  f1 (12, T) on the data the thresholds are fitted on
-    chosen         (12,) thresholds in use, or None
+    chosen         (12,) thresholds chosen on those, or None
     validation_f1  (12, T) the same curves on held-out data, or None: where they part, the threshold does not carry over
 
     >>> threshold_curves(np.linspace(0, 1, 101), f1, chosen=thresholds, source="synthetic corpus, training")
@@ -211,7 +211,7 @@ def threshold_curves(
             count(n, unit) if n is not None else "",
             source,
             "coloured: fitted on, grey: held out" if validation_f1 is not None else "",
-            "vertical line and number: threshold in use" if chosen is not None else "",
+            "vertical line and number: chosen threshold" if chosen is not None else "",
         ),
     )
     panels = figure.subplots(3, 4, sharex=True, sharey=True)

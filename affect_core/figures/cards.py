@@ -91,7 +91,9 @@ def prediction_card(
     turn = float(np.degrees(np.arctan2(-beyond[0], beyond[1])))  # of a triangle that points up
     right.plot(*point, marker=(3, 0, turn) if beyond.any() else "o", markersize=12 if beyond.any() else 9, color=OURS,
                markeredgecolor="white", zorder=5, clip_on=False)  # fmt: skip
-    right.set_title(f"valence {point[0]:+.2f}, arousal {point[1]:+.2f}")
+    sides = {-1: "below ", 0: "", 1: "above "}  # of the plane
+    valence, arousal = (f"{sides[int(side)]}{value:+.2f}" for side, value in zip(beyond, point, strict=True))
+    right.set_title(f"valence {valence}, arousal {arousal}")
     return figure
 
 

@@ -193,7 +193,7 @@ def ablation_plot(
             _difference_rows(beside, settings[idea], alike[alike["idea"] == idea])
             beside.set(ylim=axes.get_ylim(), xlim=_difference_reach(alike))
             beside.tick_params(axis="x", labelbottom=last)
-            beside.set_xlabel(f"{quantity_name(str(metric[idea]))}: bold − this, paired by seed" if last else "")
+            beside.set_xlabel("difference: bold − this, paired by seed" if last else "")
     return figure
 
 

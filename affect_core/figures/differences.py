@@ -63,11 +63,11 @@ def paired_differences(
         left.set_xlim(*_limits(alike[["first", "second"]].to_numpy(float)))
         right.set_xlim(*_limits(np.append(alike[["difference", "low", "high"]].to_numpy(float), 0.0)))
         last = position + 1 == len(ideas) or ideas[position + 1][0] != metric
-        for axes, words in ((left, "{}"), (right, "difference of {}")):
+        for axes, words in ((left, quantity_name(str(metric))), (right, "difference: first − second")):
             axes.set_ylim(len(part) - 0.45, -0.55)
             axes.tick_params(axis="y", length=0)
             axes.tick_params(axis="x", labelbottom=last)
-            axes.set_xlabel(words.format(quantity_name(str(metric))) if last else "")
+            axes.set_xlabel(words if last else "")
             axes.spines["left"].set_visible(False)
             grid_lines(axes, "x")
     return figure

@@ -75,7 +75,7 @@ def face_sheet(
         math.ceil(len(images) / columns),
         columns,
         title=title,
-        subtitle=subtitle_of(count(len(images), unit), source, "coloured rule: annotated" if said else ""),
+        subtitle=subtitle_of(count(len(images), unit), source, "coloured bar: annotated" if said else ""),
         cell=cell,
         caption=0.07 + 0.124 * lines if lines else 0.0,
     )

@@ -90,7 +90,7 @@ def intensity_timeline(
         lines.plot(*_broken(times, plane[:, column], cuts), color=colour, label=name)
         if target_valence_arousal is not None:
             truth = as_array(target_valence_arousal)[:, column]
-            lines.plot(times, truth, color=colour, linewidth=1, linestyle=(0, (4, 2)))
+            lines.plot(*_broken(times, truth, cuts), color=colour, linewidth=1, linestyle=(0, (4, 2)))
     lines.axhline(0, color="#c3c9d0", linewidth=0.8)
     lines.set(ylim=(-1.04, 1.04), yticks=[-1, 0, 1], xlim=span, xlabel="time (s)")
     if target_valence_arousal is not None:
@@ -122,16 +122,15 @@ def _hatch(axes: Axes) -> None:
 
 
 def _thumbnails(axes: Axes, images: np.ndarray, times, span: tuple[float, float]) -> None:
-    """At most ten thumbnails, centred at their times as far as the strip reaches."""
+    """At most ten thumbnails side by side: in each part of the strip the image nearest to its middle, once."""
     times = np.linspace(*span, 2 * len(images) + 1)[1::2] if times is None else as_array(times)
-    few = np.unique(np.linspace(0, len(images) - 1, min(len(images), 10)).round().astype(int))
-    images, times = images[few], times[few]
+    middles = (np.arange(min(len(images), 10)) + 0.5) / min(len(images), 10)
+    nearest = np.abs((times - span[0]) / (span[1] - span[0]) - middles[:, None]).argmin(axis=1)
     axes.set(ylim=(0, 1), xlim=span)
     axes.set_axis_off()
-    for image, time in zip(images, times, strict=True):
-        left = np.clip((time - span[0]) / (span[1] - span[0]) - 0.05, 0.0, 0.9)
-        inset = axes.inset_axes((left, 0.0, 0.1, 1.0))
-        inset.imshow(image)
+    for part in np.unique(nearest, return_index=True)[1]:
+        inset = axes.inset_axes((middles[part] - 0.05, 0.0, 0.1, 1.0))
+        inset.imshow(images[nearest[part]])
         inset.set_axis_off()
 
 

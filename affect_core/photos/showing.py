@@ -72,6 +72,7 @@ def video_timeline(
     return intensity_timeline(
         timeline.times, timeline.action_units, timeline.valence_arousal, expression=timeline.named(),
         images=video.thumbnails, image_times=video.times, cuts=video.cuts, title=title or video.name,
+        missing_name="no face found",
         source=subtitle_of(f"a face in {found}", smoothing, source),
     )  # fmt: skip
 
