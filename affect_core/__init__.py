@@ -3,7 +3,11 @@
 The names below are loaded when they are first used, so that `import affect_core` costs nothing.
 """
 
+import os
 from importlib import import_module
+
+if os.name != "posix":
+    raise ImportError("affect_core runs on Linux, macOS and WSL: on Windows, install it inside WSL.")
 
 _HOME = {
     "AffectError": "errors",

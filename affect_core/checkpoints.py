@@ -19,7 +19,7 @@ from affect_core.dan import DAN, DANConfig
 from affect_core.emma import EMMA, EMMAConfig
 from affect_core.errors import AffectError
 from affect_core.mae import MAE, MAEConfig
-from affect_core.model_building import assign_weights, build_for
+from affect_core.model_building import assign_weights, build_for, plain_torch
 from affect_core.priors import CustomPriorConfig, TimmPrior, TimmPriorConfig, build_prior
 from affect_core.settings import check_types
 from affect_core.storage import atomic_path
@@ -27,6 +27,7 @@ from affect_core.vit import ViTConfig
 from affect_core.weight_files import read_safetensors, read_safetensors_metadata
 
 _CONFIGS = {MAE: MAEConfig, DAN: DANConfig, TimmPrior: TimmPriorConfig, EMMA: EMMAConfig, CoTEX: CoTEXConfig}
+_PARALLEL = nn.DataParallel, nn.parallel.DistributedDataParallel
 _KEY = "affect_core"
 
 
@@ -50,13 +51,32 @@ def save_weights(
     """Write the model's weights, class, config and `metadata` (anything JSON: thresholds, scores, epoch) to `path`.
 
     `weights` replaces the model's own, under the same names (an exponential moving average). The file appears at
-    `path` complete, by a rename after it has reached the disk; a reader or a killed run never meets half a file.
+    `path` complete, by a rename after it has reached the disk; a reader or a killed run never meets half a file. Of a
+    compiled model, or one in DataParallel, it is the model inside. Raises AffectError for metadata that are no JSON,
+    and for weights that share memory.
     """
+    model = _unwrapped(model)
+    if weights is not None and weights.keys() != model.state_dict().keys():
+        raise AffectError(f"{path} is not written: weights have other names than those of the {type(model).__name__}")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in (weights or model.state_dict()).items()}
     config = asdict(model.config) if is_dataclass(getattr(model, "config", None)) else None
     record = {"model": type(model).__name__, "config": config, "metadata": metadata or {}}
+    try:
+        notes = {_KEY: json.dumps(record)}
+    except (TypeError, ValueError) as error:
+        raise AffectError(f"{path} cannot be written: the metadata are not JSON ({error})") from error
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(record)})
+        try:
+            save_file(tensors, temporary, metadata=notes)
+        except RuntimeError as error:  # two names for one tensor, of which the file could keep one
+            raise AffectError(f"{path} cannot be written: {str(error).strip().splitlines()[0]}") from error
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The model that torch.compile, DataParallel or DDP stands around."""
+    while (inner := getattr(model, "_orig_mod", None)) is not None or isinstance(model, _PARALLEL):
+        model = model.module if inner is None else inner
+    return model
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
@@ -72,14 +92,15 @@ def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
     """
     tensors, notes = read_safetensors(path)
     record = _record(notes, path)
-    assign_weights(model, tensors, source=str(path))
+    assign_weights(_unwrapped(model), tensors, source=str(path))
     return record["metadata"]
 
 
 def load_model(path: str | Path) -> nn.Module:
     """The model of a class above that `save_weights` wrote, rebuilt from the file alone, on the CPU, in eval mode."""
-    tensors, notes = read_safetensors(path)
-    return model_from_record(_record(notes, path), str(path), tensors)
+    with plain_torch():
+        tensors, notes = read_safetensors(path)
+        return model_from_record(_record(notes, path), str(path), tensors)
 
 
 def model_from_record(record: dict[str, Any], source: str, tensors: dict[str, Tensor] | None = None) -> nn.Module:

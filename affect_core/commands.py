@@ -70,7 +70,7 @@ def evaluate_(options: argparse.Namespace) -> int:
     from affect_core.storage import read_json
     from affect_core.workbook import open_workbook
 
-    root = str(Path(options.corpus_root).resolve()) if options.corpus_root else ""
+    root = str(Path(options.corpus_root).expanduser().resolve()) if options.corpus_root else ""
     with TemporaryDirectory() as no_run:
         book = open_workbook(options.profile, root, no_run)
         refuse_other_size(options.model, book)
@@ -187,6 +187,6 @@ def _note(line: str) -> None:
 
 
 def _run_arguments(options: argparse.Namespace) -> list[str]:
-    corpora = str(Path(options.corpus_root).resolve()) if options.corpus_root else ""
+    corpora = str(Path(options.corpus_root).expanduser().resolve()) if options.corpus_root else ""
     return ["--profile", options.profile, "--corpus-root", corpora, "--run-dir", options.run_dir,
             "--seed", str(options.seed)]  # fmt: skip

@@ -73,7 +73,10 @@ def _records(path: Path) -> dict[str, dict]:
 
 def _record(file: Path) -> dict:
     record = read_json(file)
-    if not isinstance(record, dict) or not {"training", "data", "log"} <= set(record):
+    kinds = {"training": dict, "data": str, "log": list, "environment": dict}
+    parts = {"environment": {}} | record if isinstance(record, dict) else {}
+    whole = all(isinstance(parts.get(name), kind) for name, kind in kinds.items())
+    if not whole or not all(isinstance(entry, dict) for entry in record["log"]):
         raise AffectError(f"{file} is not the record of a training stage.")
     return record
 
@@ -112,6 +115,8 @@ def _differences(a: dict, b: dict) -> list[str]:
         found.append("initial weights differ at the same seed: they start from another pretraining, or other packages")
     if _differ(a, b, "code"):
         found.append("the training code differs")
+    if _differ(a, b, "objective"):
+        found.append("what is minimised or monitored differs: loss, parameter groups, or evaluation")
     for key in ("precision", "processes"):
         if a.get(key) != b.get(key):
             found.append(f"{key} differs: {a.get(key)} and {b.get(key)}")

@@ -169,7 +169,8 @@ class FrozenPrior(nn.Module):
 
     The network is frozen in place, not copied. (The published EMMA puts its "frozen" CNN in train mode with the rest,
     so that its statistics drift.) It is run in its cheapest equal form: each BatchNorm folded into the convolution
-    before it, its three parallel convolutions summed into one (of a DAN; another network runs as it is), channels last.
+    before it, its three parallel convolutions summed into one (of a DAN without hooks; else it runs as it is), channels
+    last.
     """
 
     def __init__(self, model: nn.Module):
@@ -190,17 +191,33 @@ class FrozenPrior(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """What the wrapped model says in eval mode, detached: no gradient reaches the images either."""
-        if not isinstance(self.model, DAN):
+        if self.model.training:  # somebody called `.train()` on the network itself
+            self.model.eval()
+        if not isinstance(self.model, DAN) or any(_hooks_of(module) for module in self.model.modules()):
             return self.model(images)
         return self._folded()(images.contiguous(memory_format=torch.channels_last))
 
     def _folded(self) -> nn.Module:
-        """The folded copy, made anew whenever a weight of the wrapped DAN has changed or moved."""
-        tensors = itertools.chain(self.model.parameters(), self.model.buffers())
-        state = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+        """The folded copy, made anew whenever a weight of the wrapped DAN has changed or moved, or a layer is another.
+
+        Writing to `weight.data` is no change that PyTorch counts; assign or copy under `torch.no_grad()` instead.
+        """
+        tensors = list(itertools.chain(self.model.parameters(), self.model.buffers()))
+        versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+        state = *map(id, self.model.modules()), *versions, *(tensor.data_ptr() for tensor in tensors)
         if self._fast is None or self._fast[0] != state:
+            if not all(torch.isfinite(tensor).all() for tensor in tensors if tensor.is_floating_point()):
+                raise AffectError(
+                    "a weight or BatchNorm statistic of the frozen CNN is not finite. Its variances exceed what "
+                    "float16 holds: use bfloat16, or autocast, in place of .half()"
+                )
             self._fast = state, fold_batchnorm(self.model).to(memory_format=torch.channels_last)
         return self._fast[1]
+
+
+def _hooks_of(module: nn.Module) -> bool:
+    """Whether somebody watches the module: then it is run itself, and not what would be equal to it."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def fold_batchnorm(model: nn.Module) -> nn.Module:

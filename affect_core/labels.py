@@ -200,7 +200,8 @@ class AffectPrediction:
 
     def numpy(self) -> AffectPrediction:
         """The same prediction as float32 numpy arrays."""
-        return self.map(lambda task: task if isinstance(task, np.ndarray) else task.detach().float().cpu().numpy())
+        return self.map(lambda task: task.astype(np.float32, copy=False) if isinstance(task, np.ndarray) else
+                        task.detach().float().cpu().numpy())  # fmt: skip
 
     def map(self, function: Callable[[Any], Any]) -> AffectPrediction:
         """The prediction with `function` applied to every task that the model has."""

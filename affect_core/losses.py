@@ -45,6 +45,9 @@ def ccc_loss(prediction: Tensor, target: Tensor, valid: Tensor, formula: CCCForm
     Fewer than two valid entries: 0 with zero gradient, there being no variance to learn from. A constant target, or a
     constant prediction, has CCC 0 and loss 1; both constant and equal too, where the quotient would be 0 / 0.
     """
+    if prediction.shape != target.shape or prediction.shape != valid.shape:
+        raise ValueError(f"of one shape (N,) are prediction, target and valid, not {tuple(prediction.shape)}, "
+                         f"{tuple(target.shape)} and {tuple(valid.shape)}")  # fmt: skip
     prediction, target = prediction.float(), target.float()
     n = valid.sum()
     count = n.clamp(min=1)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from affect_core.backbones import build_encoder
 from affect_core.distributed import Share
 from affect_core.patches import num_visible, random_noise, take_patches
-from affect_core.vit import ViTConfig, block_for
+from affect_core.vit import ViTConfig, block_for, is_plain
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,9 @@ class MAE(nn.Module):
         hidden = self.mask_token + positions[:, keep:]
         class_token = tokens[:, :1] + self.decoder_pos_embed[:, :1]
         tokens = torch.cat([class_token, tokens[:, 1:] + positions[:, :keep], hidden], dim=1)
-        tokens = self.decoder_blocks[:-1](tokens)
-        decoded = block_for(self.decoder_blocks[-1], tokens, slice(1 + keep, None))
+        tokens, last = self.decoder_blocks[:-1](tokens), self.decoder_blocks[-1]
+        rows = slice(1 + keep, None)
+        decoded = block_for(last, tokens, rows) if is_plain(last) else last(tokens)[:, rows]
         prediction = self.decoder_pred(self.decoder_norm(decoded))  # (N, L - K, p*p*3)
         target = take_patches(self.patchify(images.float()), ids_shuffle[:, keep:])
         if self.config.norm_pix_loss:
@@ -173,12 +174,10 @@ class MAE(nn.Module):
 
     def decode(self, tokens: Tensor, ids_restore: Tensor) -> Tensor:
         """Visible tokens (N, 1 + K, D) -> prediction of every patch (N, L, p*p*3)."""
-        tokens = self.decoder_embed(tokens)
-        hidden = ids_restore.shape[1] + 1 - tokens.shape[1]
-        mask_tokens = self.mask_token.to(tokens.dtype).expand(len(tokens), hidden, -1)
-        patches = torch.cat([tokens[:, 1:], mask_tokens], dim=1)  # (N, L, decoder_width), shuffled
-        patches = take_patches(patches, ids_restore)  # in image order again
-        tokens = torch.cat([tokens[:, :1], patches], dim=1) + self.decoder_pos_embed
+        class_token, visible = self.decoder_embed(tokens).split([1, tokens.shape[1] - 1], dim=1)
+        hidden = self.mask_token.to(visible.dtype).expand(len(visible), ids_restore.shape[1] - visible.shape[1], -1)
+        patches = take_patches(torch.cat([visible, hidden], dim=1), ids_restore)  # (N, L, D), in image order
+        tokens = torch.cat([class_token, patches], dim=1) + self.decoder_pos_embed
         tokens = self.decoder_norm(self.decoder_blocks(tokens))
         return self.decoder_pred(tokens[:, 1:])  # class token dropped
 
@@ -224,7 +223,8 @@ class MAE(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         self.encoder.initialise_for_mae(sincos_positions(self.config.vit.grid_size, self.config.vit.width))
         nn.init.normal_(self.mask_token, std=0.02)
 

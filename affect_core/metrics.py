@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 from sklearn.metrics import f1_score
 
 from affect_core.errors import AffectError
@@ -23,10 +23,13 @@ def ccc(prediction, target, valid=None) -> float:
     """Concordance correlation coefficient of (N,) in [-1, 1]: 2 cov / (var x + var y + (mean x - mean y)^2).
 
     Variances and covariance divide by n. 0 if either side is constant, or varies so little that float64 sees no
-    variance; nan if a valid entry is nan or infinite. Raises ValueError if fewer than two entries are valid.
+    variance; nan if a valid entry is nan or infinite. Raises ValueError if fewer than two entries are valid, and for
+    other shapes.
     Source: Lin 1989.
     """
     x, y = as_array(prediction).astype(np.float64), as_array(target).astype(np.float64)
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"the CCC is of two rows of numbers (N,), not of {x.shape} and {y.shape}")
     if valid is not None:
         keep = as_array(valid).astype(bool)
         x, y = x[keep], y[keep]
@@ -77,7 +80,7 @@ def action_unit_f1(active, target, valid=None) -> np.ndarray:
 
 def probabilities(logits) -> np.ndarray:
     """Sigmoid of logits, float64."""
-    return 1 / (1 + np.exp(-as_array(logits).astype(np.float64)))
+    return expit(as_array(logits).astype(np.float64))
 
 
 def mtl_score(prediction: AffectPrediction, labels: AffectLabels, thresholds=None) -> dict[str, Any]:
@@ -88,9 +91,11 @@ def mtl_score(prediction: AffectPrediction, labels: AffectLabels, thresholds=Non
     action_unit_f1, expression_accuracy; and arrays expression_f1_per_class (8,), action_unit_f1_per_unit (12,).
     What the corpus has no labels for, or the model no prediction, is nan; p_mtl is then nan too.
     Raises AffectError if a prediction is nan or inf: the largest of eight logits would still name a class (a logit of
-    -inf is a probability of 0); and if prediction and labels count expressions in different orders.
+    -inf is a probability of 0, unless all are); if prediction and labels count expressions in different orders; and for
+    other numbers of rows or columns than the labels'.
     """
     refuse_not_finite(prediction)
+    refuse_misfit(prediction, labels)
     valence = arousal = accuracy = np.nan
     per_class = np.full(len(labels.vocabulary), np.nan)
     per_unit = np.full(len(ACTION_UNITS), np.nan)
@@ -101,12 +106,13 @@ def mtl_score(prediction: AffectPrediction, labels: AffectLabels, thresholds=Non
             for k in (0, 1)
         )  # fmt: skip
     if prediction.expression_logits is not None:
-        require_one_vocabulary(prediction.vocabulary, labels.vocabulary)
         predicted = as_array(prediction.expression_logits).argmax(axis=1)
         per_class = expression_f1(predicted, labels.expression, labels.expression_valid, num_classes=len(per_class))
         accuracy = _accuracy(predicted, labels)
     if prediction.action_unit_logits is not None:
-        cut = np.full(len(ACTION_UNITS), 0.5) if thresholds is None else np.asarray(thresholds, np.float64)
+        cut = np.full(len(ACTION_UNITS), 0.5) if thresholds is None else as_array(thresholds).astype(np.float64)
+        if cut.shape not in ((), (len(ACTION_UNITS),)) or not np.isfinite(cut).all():
+            raise AffectError(f"thresholds are {len(ACTION_UNITS)} finite numbers, one an action unit")
         active = probabilities(prediction.action_unit_logits) > cut
         per_unit = action_unit_f1(active, labels.action_units, labels.action_units_valid)
     return _scores(valence, arousal, per_class, per_unit, accuracy)
@@ -116,10 +122,13 @@ def lsd_score(prediction: AffectPrediction, labels: AffectLabels) -> dict[str, A
     """Score of the synthetic-data challenge, or of any expression model: macro F1 over the labels' vocabulary.
 
     Returns expression_f1, expression_accuracy and expression_f1_per_class (C,). Raises AffectError if prediction and
-    labels count expressions in different orders, or if a logit is nan or inf.
+    labels count expressions in different orders, if a logit is nan or inf, and for other numbers of rows or columns
+    than the labels', or none.
     """
+    if prediction.expression_logits is None:
+        raise AffectError("this prediction has no expressions, and they are what the score is of")
     refuse_not_finite(prediction)
-    require_one_vocabulary(prediction.vocabulary, labels.vocabulary)
+    refuse_misfit(prediction, labels)
     predicted = as_array(prediction.expression_logits).argmax(axis=1)
     per_class = expression_f1(predicted, labels.expression, labels.expression_valid, num_classes=len(labels.vocabulary))
     return {
@@ -186,9 +195,26 @@ def refuse_not_finite(prediction: AffectPrediction) -> None:
         values = getattr(prediction, task)
         if values is None:
             continue
-        bad = (np.isnan(as_array(values)) | (as_array(values) == np.inf)).any(axis=1)
+        values = as_array(values)
+        bad = (np.isnan(values) | (values == np.inf)).any(axis=1)
+        if task == "valence_arousal":
+            bad |= np.isinf(values).any(axis=1)
+        if task == "expression_logits":
+            bad |= np.isinf(values).all(axis=1)
         if bad.any():
             raise AffectError(f"{bad.sum()} of {len(bad)} predictions ({task}) are not finite: no score of them.")
+
+
+def refuse_misfit(prediction: AffectPrediction, labels: AffectLabels) -> None:
+    """Raise AffectError unless each task has a row for each of the labels' and the columns that belong to it, and
+    expressions are counted as the labels count them."""
+    if prediction.expression_logits is not None:
+        require_one_vocabulary(prediction.vocabulary, labels.vocabulary)
+    tasks = "expression_logits", "action_unit_logits", "valence_arousal"
+    for task, columns in zip(tasks, (len(prediction.vocabulary), len(ACTION_UNITS), 2), strict=True):
+        values, wanted = getattr(prediction, task), (len(labels), columns)
+        if values is not None and as_array(values).shape != wanted:
+            raise AffectError(f"{task} are {as_array(values).shape}, not {wanted}: one row for each of the labels")
 
 
 def _scores(valence: float, arousal: float, per_class: np.ndarray, per_unit: np.ndarray, accuracy: float) -> dict:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,18 @@ class _WithoutMemory(TorchFunctionMode):
         if max(self.made, steps) > self.limit:
             raise AffectError("its settings ask for many more tensors than it holds")
         return function(*arguments, **options)
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """New tensors are float32 on the CPU and may be trained, whatever the caller has set for tensors of its own."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False), torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def build_for(build: Callable[[], nn.Module], tensors: dict[str, Tensor], source: str) -> nn.Module:

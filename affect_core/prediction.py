@@ -33,6 +33,7 @@ from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
 from affect_core.errors import AffectError
 from affect_core.labels import AFFECTNET_EXPRESSIONS, EXPRESSIONS, AffectPrediction, vocabulary_map
+from affect_core.settings import is_of
 
 EVERYDAY = {"neutral": 0.50, "anger": 0.05, "disgust": 0.02, "fear": 0.02, "happiness": 0.30, "sadness": 0.05,
             "surprise": 0.05, "other": 0.01}  # fmt: skip
@@ -135,9 +136,12 @@ def predict(
     """
     expected = (1.0,) * len(EXPRESSIONS)
     if prevalence is not None:
-        expected = tuple(float(prevalence.get(name, 0)) for name in EXPRESSIONS)
-        if set(prevalence) != set(EXPRESSIONS) or min(expected) <= 0:
+        known = isinstance(prevalence, Mapping) and set(prevalence) == set(EXPRESSIONS)
+        if not known or not all(is_of(float, value) and value > 0 for value in prevalence.values()):
             raise AffectError(f"prevalence needs a number above 0 for each of {', '.join(EXPRESSIONS)}.")
+        expected = tuple(float(prevalence[name]) for name in EXPRESSIONS)
+    if not is_of(int, batch_size) or batch_size < 1:
+        raise AffectError(f"batch_size is the number of pictures of a batch, 1 or more, not {batch_size!r}")
     return replace(load_predictor(str(device)), prevalence=expected)(images, batch_size=batch_size)
 
 
@@ -146,6 +150,8 @@ def load_predictor(device: str = "cpu") -> Predictor:
     """The shipped `Predictor`, read once per device. Raises AffectError if `data/weights` lacks a file."""
     from affect_core.shipped import read_combination, shipped_model
 
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
+        raise AffectError(f"there is no CUDA device here, and device {device} was asked for")
     emma, cotex = (shipped_model(name).to(device).eval() for name in ("emma", "cotex"))
     return Predictor(emma, cotex, **read_combination())
 
@@ -163,6 +169,9 @@ def as_pictures(images: Any, size: int = STORED_SIZE) -> np.ndarray:
 
 
 def _is_one(array: np.ndarray) -> bool:
+    if array.ndim == 3 and array.shape[2] not in (1, 3) and (array.shape[2] == 4 or array.shape[0] in (3, 4)):
+        raise AffectError(f"an array {array.shape} looks like one picture with transparency, or with channels first: "
+                          "give (H, W, 3), or grey pictures as a list of (H, W)")  # fmt: skip
     return array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
 
 

@@ -30,7 +30,7 @@ def run_folder(run_dir: str | Path, default: str | Path) -> Path:
     whose own notebooks would be overwritten.
     """
     root = project_root()
-    path = Path(run_dir) if str(run_dir) else Path("runs") / default
+    path = Path(run_dir).expanduser() if str(run_dir) else Path("runs") / default
     if ".." in path.parts:
         raise AffectError(f"The run's folder {path} leads out of the folder it names; give a path without \"..\".")
     folder = root / path

@@ -189,6 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line of `make run`; returns the exit status."""
     from affect_core.profiles import load_profile
     from affect_core.project_folders import project_root, run_folder
+    from affect_core.stage_corpora import check_corpora
 
     parser = argparse.ArgumentParser(prog="affect_core.runner", description="Execute the workbook; write its report.")
     parser.add_argument("--profile", default="laptop", help="smoke, laptop, gpu, or the path of a .toml file")
@@ -204,16 +205,20 @@ def main(arguments: list[str] | None = None) -> int:
     root = project_root()
     if "AFFECT_DATA_DIR" in os.environ:  # notebooks have a working directory of their own
         os.environ["AFFECT_DATA_DIR"] = str(Path(os.environ["AFFECT_DATA_DIR"]).resolve())
-    profile = str(Path(options.profile).resolve()) if options.profile.endswith(".toml") else options.profile
+    own = options.profile.endswith(".toml")
+    profile = str(Path(options.profile).expanduser().resolve()) if own else options.profile
+    corpora = (Path.cwd() / Path(options.corpus_root).expanduser()).resolve() if options.corpus_root else None
     started = time.monotonic()
     try:
-        run_dir = run_folder(options.run_dir, load_profile(profile).name)
+        settings = load_profile(profile)
+        run_dir = run_folder(options.run_dir, settings.name)
+        check_corpora(corpora, settings.corpora.names)
     except AffectError as error:
         _say(f"error: {error}")
         return 1
     parameters = {
         "profile": profile,
-        "corpus_root": str((Path.cwd() / options.corpus_root).resolve()) if options.corpus_root else "",
+        "corpus_root": str(corpora) if corpora else "",
         "run_dir": str(run_dir),
         "seed": options.seed,
         "weights": options.weights,

@@ -31,7 +31,7 @@ class SplitOverlap:
     def __str__(self) -> str:
         if not self.groups:
             return f"{self.split} and {self.other} share no group"
-        names = ", ".join(self.groups[:NAMED])
+        names = ", ".join(map(str, self.groups[:NAMED]))
         more = f" and {len(self.groups) - NAMED:,} more" if len(self.groups) > NAMED else ""
         return (f"{self.split} and {self.other} share {len(self.groups):,} groups (videos, people): {names}{more}; "
                 f"{self.rows:,} {self.other} images belong to them")  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from affect_core.errors import AffectError
+from affect_core.settings import check_types
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,13 @@ class TrainConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "betas", tuple(self.betas))
-        if self.epochs < 1 or self.batch_size < 1 or self.accumulation < 1:
-            raise AffectError("epochs, batch_size and accumulation must be at least 1.")
+        check_types(TrainConfig, {field.name: getattr(self, field.name) for field in fields(self)}, "TrainConfig")
+        if min(self.epochs, self.batch_size, self.accumulation, self.validate_every) < 1:
+            raise AffectError("epochs, batch_size, accumulation and validate_every must be at least 1.")
+        if self.seed < 0 or self.warmup_epochs < 0 or (self.clip_norm is not None and self.clip_norm <= 0):
+            raise AffectError("seed and warmup_epochs must be at least 0, clip_norm above 0 (or None: no clipping).")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise AffectError(f"betas are two numbers from 0 to below 1, not {self.betas}.")
         if self.precision not in ("auto", "bf16", "fp32"):
             raise AffectError(f'precision must be "auto", "bf16" or "fp32", not {self.precision!r}.')
 

@@ -14,6 +14,8 @@ from torch import nn
 
 from affect_core.checkpoints import load_weights
 from affect_core.distributed import is_main, main_first
+from affect_core.errors import AffectError
+from affect_core.objective import objective_of
 from affect_core.progress import Progress, no_progress
 from affect_core.record import code_fingerprint, fingerprint, weights_fingerprint
 from affect_core.storage import exclusive, read_json, remove_unfinished
@@ -48,8 +50,9 @@ def fit(
     The directory receives `config.json`, `log.jsonl`, `best.safetensors`, `last.safetensors` and, when all is done,
     `record.json`. A stage that is already finished with the same inputs (`config`, the model's own config, data,
     validation set, initial weights, code) is loaded instead of trained; one that was interrupted goes on; one that was
-    made from other inputs is moved to `<directory>.previous`. In training the last incomplete batch of an epoch is left
-    out, a different one each epoch.
+    made from other inputs is moved to `<directory>.previous`. Inputs are also `loss` and `evaluate` (their source and
+    what is fixed in them, see `objective`; not what they call), `groups`, `monitor`, and which parameters take a
+    gradient. In training the last incomplete batch of an epoch is left out, a different one each epoch.
 
     Several processes (see `distributed`) train together: `batch_size` is then that of all of them, so their number
     may change from one start to the next. The main one validates and writes.
@@ -57,11 +60,17 @@ def fit(
     A loss or a gradient that is not finite stops the training before it reaches the weights: the last checkpoint is
     kept, and the batch in `bad_batch.pt` (see `replay`).
 
-    Raises AffectError for such a loss or gradient, if there is no whole batch, or if the disk refuses.
+    Raises AffectError for such a loss or gradient, if there is no whole batch or nothing to train, for a `loss` or an
+    `evaluate` that returns no such names and numbers, or if the disk refuses.
     """
     directory, device = Path(directory), torch.device(device)
     model.to(device)
-    origin = {"validation": validation, "initial_weights": weights_fingerprint(model), "code": code_fingerprint()}
+    if monitor is not None and evaluate is None:
+        raise AffectError(f"monitor {monitor!r} is a number of `evaluate`, and there is none")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise AffectError("nothing to train: no parameter of the model takes a gradient")
+    origin = {"validation": validation, "initial_weights": weights_fingerprint(model), "code": code_fingerprint(),
+              "objective": fingerprint(objective_of(model, loss, groups, evaluate, monitor))}  # fmt: skip
     own = getattr(model, "config", None)  # weights do not tell how much is masked, or how a term of the loss weighs
     inputs = fingerprint(config, data.fingerprint, origin, own if is_dataclass(own) else None)
     with ExitStack() as held:

@@ -48,8 +48,10 @@ class TrainingLoop:
         self.images_per_step = config.batch_size * config.accumulation
         if len(data) < self.images_per_step:  # small data: shrink the step, so that there is one
             self.images_per_step = len(data)
-        if self.images_per_step < 2:
+        if len(data) < 2:
             raise AffectError(f"{len(data)} training images are too few to train on.")
+        if self.images_per_step < 2:
+            raise AffectError("a step on one image cannot be trained: batch_size x accumulation is at least 2.")
         self.steps_per_epoch = len(data) // self.images_per_step
         self.total_steps = config.epochs * self.steps_per_epoch
         self.peak = scaled_lr(config.base_learning_rate, self.images_per_step)
@@ -107,7 +109,7 @@ class TrainingLoop:
 
     def _train_step(self) -> None:
         epoch, index = divmod(self.step, self.steps_per_epoch)
-        seed = int(np.random.SeedSequence([self.config.seed, self.step]).generate_state(1, np.uint64)[0] >> 1)
+        seed = int(np.random.SeedSequence([self.config.seed, self.step]).generate_state(1, np.uint64)[0]) >> 1
         # drop path draws from the global generator: in each process its own numbers, and not those of the augmentation
         torch.manual_seed((seed + 1 + world()[0]) % 2**63)
         generator = torch.Generator(self.device).manual_seed(seed)
@@ -125,6 +127,8 @@ class TrainingLoop:
             with self._gradients_stay(number < len(micro_batches)):
                 with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
                     parts = self.loss_of_batch(batch, generator)
+                if self.step == 0:
+                    _require_losses(parts)
                 (parts["total"] * (self.world * weight)).backward()
             for name, value in parts.items():
                 self.sums[name] += float(value.detach()) * weight
@@ -160,7 +164,7 @@ class TrainingLoop:
         if self.evaluate is not None and validated and is_main():
             self.kept_model.eval()
             with torch.no_grad(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-                entry |= {f"validation_{name}": float(value) for name, value in self.evaluate(self.kept_model).items()}
+                entry |= _validation(self.evaluate(self.kept_model), self.monitor)
         entry["seconds"] = round(self.seconds, 2)
         entry = from_main(entry)
         self.log.append(entry)
@@ -230,6 +234,25 @@ class TrainingLoop:
         }  # fmt: skip
         write_json(self.directory / "record.json", record)
         (self.directory / "resume.pt").unlink(missing_ok=True)
+
+
+def _require_losses(parts: Any) -> None:
+    """Raise AffectError unless a loss returned what `fit` asks of it."""
+    if not isinstance(parts, dict) or "total" not in parts:
+        said = sorted(parts) if isinstance(parts, dict) else type(parts).__name__
+        raise AffectError(f'the loss of a batch is a dict of scalars with a "total", not {said}')
+    bad = [name for name, value in parts.items() if not isinstance(value, torch.Tensor) or value.numel() != 1]
+    if bad:
+        raise AffectError(f"of the loss of a batch {', '.join(bad)} is no tensor of a single number")
+
+
+def _validation(values: Any, monitor: str | None) -> dict[str, float]:
+    """What `evaluate` returned, as it is logged. Raises AffectError if that is no dict, or lacks `monitor`."""
+    if not isinstance(values, dict) or (monitor is not None and monitor not in values):
+        said = ", ".join(map(str, values)) if isinstance(values, dict) else type(values).__name__
+        wanted = f" with {monitor}, which is monitored" if monitor else ""
+        raise AffectError(f"evaluate returns a dict of numbers{wanted}; it gave {said or 'none'}")
+    return {f"validation_{name}": float(value) for name, value in values.items()}
 
 
 def _require_compiler() -> None:

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Literal
 
 import torch
-from timm.layers import resample_abs_pos_embed
+from timm.layers import Attention, resample_abs_pos_embed
+from timm.models import checkpoint_seq
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -45,6 +46,8 @@ class ViTConfig:
     readout: Literal["class_token", "patch_tokens"] = "class_token"
 
     def __post_init__(self):
+        if min(self.image_size, self.patch_size, self.width, self.heads, self.depth) < 1:
+            raise AffectError("image_size, patch_size, width, depth and heads of a ViT are at least 1")
         if self.image_size % self.patch_size:
             raise AffectError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         if self.width % self.heads:
@@ -101,8 +104,14 @@ class ViTEncoder(VisionTransformer):
                   Hidden patches are left out before the linear projection, so they cost nothing.
         Raises AffectError for images of another size.
         """
-        tokens = self.blocks(self._embedded(images, ids_keep))
+        tokens = self._through(self.blocks, self._embedded(images, ids_keep))
         return self.summary_first(self.norm(tokens))
+
+    def _through(self, blocks: nn.Sequential, tokens: Tensor) -> Tensor:
+        """Tokens after `blocks`; with timm's `set_grad_checkpointing` they are computed again for the gradient."""
+        if self.grad_checkpointing and self.training and torch.is_grad_enabled():
+            return checkpoint_seq(blocks, tokens)
+        return blocks(tokens)
 
     def _embedded(self, images: Tensor, ids_keep: Tensor | None) -> Tensor:
         """What enters the first block, (N, P + L, D) or (N, P + K, D)."""
@@ -141,9 +150,9 @@ class ViTEncoder(VisionTransformer):
         less work (ViT-B). Otherwise every token passes it, for those who look inside.
         """
         if self.config.readout == "class_token":
-            if not self.training or type(self) is not ViTEncoder:
+            if not self.training or type(self) is not ViTEncoder or not is_plain(self.blocks[-1]):
                 return self(images, ids_keep)[:, 0]
-            tokens = self.blocks[:-1](self._embedded(images, ids_keep))
+            tokens = self._through(self.blocks[:-1], self._embedded(images, ids_keep))
             return self.norm(block_for(self.blocks[-1], tokens, slice(0, 1)))[:, 0]
         patches = self(images, ids_keep)[:, 1:]  # (N, K, D), class token dropped
         if ids_keep is not None:
@@ -192,6 +201,17 @@ class ViTEncoder(VisionTransformer):
         return (prefix + self.pos_embed[:, :embedded] if embedded else prefix), self.pos_embed[:, embedded:]
 
 
+def is_plain(block: nn.Module) -> bool:
+    """Whether `block_for` may stand for `block`: what it does not call itself is timm's own, not exchanged (LoRA), and
+    has no hook."""
+    if type(block) is not Block or type(block.attn) is not Attention or type(block.attn.qkv) is not nn.Linear:
+        return False
+    if block.attn.attn_drop.p or block.attn.proj_drop.p or block.attn.qkv.bias is None:
+        return False
+    hooks = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
+    return not any(getattr(module, kind) for module in (block, block.attn, block.attn.qkv) for kind in hooks)
+
+
 def block_for(block: Block, tokens: Tensor, rows: slice) -> Tensor:
     """What timm's plain `block` gives for tokens[:, rows]: (N, T, D) -> (N, R, D). They look at all, others at none.
 
@@ -235,4 +255,5 @@ def initialise_head(head: nn.Module) -> None:
         if isinstance(module, nn.Linear):
             # 0.02 as usual; less for the many inputs of a "patch_tokens" readout, so that first logits stay below 1
             nn.init.trunc_normal_(module.weight, std=0.02 * min(1.0, 1000 / module.in_features))
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

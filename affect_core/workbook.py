@@ -219,7 +219,7 @@ def open_workbook(
         raise AffectError(f'weights must be "fresh" or "shipped", not {weights!r}.')
     root = project_root()
     settings = load_profile(profile).with_seed(seed)
-    corpora = root / corpus_root if str(corpus_root) else None
+    corpora = root / Path(corpus_root).expanduser() if str(corpus_root) else None
     check_corpora(corpora, settings.corpora.names)
     folder = run_folder(run_dir, settings.name)
     data_dir = Path(os.environ.get("AFFECT_DATA_DIR", root / "data"))

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from test_runner import write_notebook
-from test_training import CONFIG, Killed, Numbers, evaluate, killed_at, same_weights, squared_error
+from test_training import CONFIG, Killed, KilledAt, Numbers, evaluate, same_weights, squared_error
 from test_training import network as small_network
 from torch import nn
 
@@ -47,8 +47,8 @@ def wide_network():
     return nn.Sequential(nn.Linear(4, 4000), nn.Dropout(0.1), nn.ReLU(), nn.Linear(4000, 1))
 
 
-def train(directory, model, loss=squared_error):
-    fit(model, Numbers(), loss, CONFIG, directory, evaluate=evaluate, monitor="r2")
+def train(directory, model, data=None):
+    fit(model, data or Numbers(), squared_error, CONFIG, directory, evaluate=evaluate, monitor="r2")
     return model
 
 
@@ -110,7 +110,7 @@ def test_a_disk_that_fills_up_in_training(full, tmp_path_factory, record_propert
             train(folder / "run", wide_network())
         assert not list((folder / "run").glob(".*.tmp")), "half a file takes room that is needed"
     assert contents(folder / "earlier") == before
-    assert same_weights(train(folder / "earlier", small_network(), forbidden), earlier), "still read, not trained"
+    assert same_weights(train(folder / "earlier", small_network(), KilledAt(1)), earlier), "still read, not trained"
     make_room()
     expected = train(tmp_path_factory.mktemp("elsewhere") / "run", wide_network())
     assert same_weights(train(folder / "run", wide_network()), expected)
@@ -134,7 +134,7 @@ def test_a_disk_that_fills_up_while_faces_are_rendered_and_decoded(disk, rendere
 
 def test_a_disk_that_has_become_read_only(disk, rendered, record_property):
     with pytest.raises(Killed):
-        train(disk / "run", small_network(), killed_at(9))
+        train(disk / "run", small_network(), KilledAt(9))
     before = contents(disk)
     assert mount(disk, ["-o", "remount,ro"])
     attempts = {
@@ -155,7 +155,7 @@ def test_a_disk_that_has_become_read_only(disk, rendered, record_property):
 
 def test_a_read_only_disk_without_the_right_to_mount_one(tmp_path, monkeypatch):
     with pytest.raises(Killed):
-        train(tmp_path / "run", small_network(), killed_at(9))
+        train(tmp_path / "run", small_network(), KilledAt(9))
     before = contents(tmp_path)
 
     def refuse(*_, **__):
@@ -244,12 +244,14 @@ def test_a_disk_that_fills_up_or_becomes_read_only_while_notebooks_are_executed(
 def test_a_second_training_in_the_same_folder_is_refused_and_the_first_is_not_disturbed(tmp_path, record_property):
     other = small_network()
 
-    def meddling(model, batch, generator):
-        with pytest.raises(AffectError, match="run is in use by another run; wait for it or choose another name"):
-            train(tmp_path / "run", other)
-        return squared_error(model, batch, generator)
+    class Meddling(Numbers):
+        def batch(self, rows, generator):
+            with pytest.raises(AffectError, match="run is in use by another run; wait for it or choose another name"):
+                train(tmp_path / "run", other)
+            return super().batch(rows, generator)
 
-    assert same_weights(train(tmp_path / "run", small_network(), meddling), train(tmp_path / "alone", small_network()))
+    first = train(tmp_path / "run", small_network(), Meddling())
+    assert same_weights(first, train(tmp_path / "alone", small_network()))
     noted(record_property, "training", "two runs in one folder", "the second is refused, the first goes on")
 
 
@@ -271,7 +273,7 @@ def test_a_clock_that_runs_backwards_and_files_from_the_future(tmp_path, monkeyp
         monkeypatch.setattr(time, clock, lambda: float(next(ticks)))
     for step in (3, 9):
         with pytest.raises(Killed):
-            train(tmp_path / "run", small_network(), killed_at(step))
+            train(tmp_path / "run", small_network(), KilledAt(step))
         for path in (tmp_path / "run").iterdir():
             os.utime(path, (2**32, 2**32))  # the year 2106
     model = small_network()

@@ -102,3 +102,43 @@ def test_a_config_field_from_another_version_is_named(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "new.safetensors", metadata={"affect_core": json.dumps(record)})
     with pytest.raises(AffectError, match="DANConfig has no height"):
         load_model(tmp_path / "new.safetensors")
+
+
+def test_models_are_loaded_alike_whatever_the_caller_has_set_for_tensors_of_its_own(tmp_path):
+    model = DAN(DANConfig(width=8))
+    save_weights(tmp_path / "a.safetensors", model)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.device("meta"):
+            loaded = load_model(tmp_path / "a.safetensors")
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(before)
+    for one, other in zip(loaded.state_dict().values(), model.state_dict().values(), strict=True):
+        assert torch.equal(one, other) and one.dtype == other.dtype and not one.is_inference()
+
+
+def test_of_a_wrapped_model_the_one_inside_is_kept(tmp_path):
+    model = DAN(DANConfig(width=8))
+    for wrapped in (torch.compile(model, backend="eager"), nn.DataParallel(model)):
+        save_weights(tmp_path / "a.safetensors", wrapped)
+        loaded = load_model(tmp_path / "a.safetensors")
+        assert type(loaded) is DAN and list(loaded.state_dict()) == list(model.state_dict())
+        load_weights(tmp_path / "a.safetensors", wrapped)
+
+
+def test_what_cannot_be_kept_is_said_in_a_sentence_and_leaves_no_file(tmp_path):
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    with pytest.raises(AffectError, match="a.safetensors cannot be written: .*share memory"):
+        save_weights(tmp_path / "a.safetensors", tied)
+    with pytest.raises(AffectError, match="the metadata are not JSON"):
+        save_weights(tmp_path / "a.safetensors", nn.Linear(3, 3), {"score": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_of_other_names_are_not_written(tmp_path):
+    with pytest.raises(AffectError, match="weights have other names than those of the Linear"):
+        save_weights(tmp_path / "a.safetensors", nn.Linear(3, 3), weights={"x": torch.zeros(3)})
+    assert list(tmp_path.iterdir()) == []

@@ -142,3 +142,42 @@ def test_with_an_auxiliary_classifier_the_trunk_learns_from_it_alone():
 
 def test_the_published_network_has_no_auxiliary_classifier():
     assert not any("auxiliary" in name for name in DAN(DANConfig(width=8)).state_dict())
+
+
+def test_statistics_that_half_precision_cannot_hold_are_refused_not_answered_with():
+    prior = FrozenPrior(DAN(DANConfig(width=8)))
+    norm = next(module for module in prior.model.modules() if isinstance(module, nn.BatchNorm2d))
+    norm.running_var.fill_(1e6)
+    images = torch.randn(2, 3, 32, 32)
+    prior(images)
+    with pytest.raises(AffectError, match="use bfloat16, or autocast"):
+        prior.half()(images.half())
+
+
+def test_a_prior_that_was_made_or_copied_in_inference_mode_answers_there_and_outside():
+    prior, images = FrozenPrior(DAN(DANConfig(width=8))), torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        copied = copy.deepcopy(prior)
+        torch.testing.assert_close(copied(images), prior(images))
+    torch.testing.assert_close(copied(images), prior(images))
+
+
+def test_a_watched_prior_is_run_itself_and_an_exchanged_layer_counts():
+    prior, images, called = FrozenPrior(DAN(DANConfig(width=8))), torch.randn(2, 3, 32, 32), []
+    before = prior(images)
+    hook = prior.model.features.register_forward_hook(lambda *_: called.append(1))
+    torch.testing.assert_close(prior(images), before, rtol=1e-4, atol=1e-4)
+    assert called
+    hook.remove()
+    place = next(k for k, layer in enumerate(prior.model.features) if isinstance(layer, nn.ReLU))
+    prior.model.features[place] = nn.Identity()
+    torch.testing.assert_close(prior(images), prior.model(images), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(prior(images), before)
+
+
+def test_a_prior_that_is_no_dan_stays_in_eval_mode_though_it_was_told_to_train_itself():
+    prior = FrozenPrior(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(12)))
+    prior.model.train()
+    before = prior.model[1].running_mean.clone()
+    prior(torch.randn(8, 3, 2, 2))
+    assert torch.equal(prior.model[1].running_mean, before) and not prior.model.training

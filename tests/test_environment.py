@@ -1,6 +1,8 @@
 """environment.yml and pyproject.toml say the same."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -32,3 +34,10 @@ def test_every_make_target_named_in_the_makefile_head_exists():
     makefile = (ROOT / "Makefile").read_text()
     named = re.findall(r"^# make (\w+) ", makefile, flags=re.M)
     assert named and all(re.search(rf"^{target}:", makefile, flags=re.M) for target in named)
+
+
+def test_on_a_system_that_is_not_meant_importing_says_so_in_a_sentence():
+    script = "import os; os.name = 'nt'; import affect_core"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ImportError: affect_core runs on Linux, macOS and WSL")

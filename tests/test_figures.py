@@ -301,7 +301,7 @@ def test_the_name_of_a_quadrant_makes_room_for_a_point():
 
 def test_the_card_reports_valence_and_arousal_within_their_range():
     figure = EXAMPLES["prediction_card"]()
-    assert "valence +1.00, arousal +0.20" in words(figure) and "1.50" not in words(figure)
+    assert "valence above +1.00, arousal +0.20" in words(figure) and "1.50" not in words(figure)
     lines = figures.intensity_timeline(np.arange(3.0), UNITS[:3], [[1.3, -2.0]] * 3).axes[-1].lines
     assert max(np.abs(line.get_ydata()).max() for line in lines) == 1
 

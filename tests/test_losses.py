@@ -332,3 +332,9 @@ def test_the_loss_names_the_models_order_before_the_labels():
     other = replace(labels(4, valid=True), vocabulary=AFFECTNET_EXPRESSIONS)
     with pytest.raises(AffectError, match="the model answers in the order neutral, anger, .* count neutral, happiness"):
         multitask_loss(prediction(4), other)
+
+
+def test_the_ccc_loss_is_of_one_shape():
+    row = torch.linspace(-1, 1, 5)
+    with pytest.raises(ValueError, match="of one shape"):
+        ccc_loss(row[:, None], row, torch.ones(5, dtype=torch.bool))

@@ -299,3 +299,33 @@ def test_scores_name_the_models_order_before_the_labels():
     for score in (mtl_score, lsd_score):
         with pytest.raises(AffectError, match="model answers in the order neutral, anger, .* count neutral, happiness"):
             score(random_prediction(9), labels)
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"valence_arousal": np.zeros((8, 2))}, r"valence_arousal are \(8, 2\), not \(9, 2\)"),
+    ({"action_unit_logits": np.zeros((9, 8))}, r"action_unit_logits are \(9, 8\), not \(9, 12\)"),
+    ({"expression_logits": np.zeros((9, 6))}, r"expression_logits are \(9, 6\), not \(9, 8\)"),
+    ({"valence_arousal": np.full((9, 2), -np.inf)}, "9 of 9 predictions .valence_arousal. are not finite"),
+    ({"expression_logits": np.full((9, 8), -np.inf)}, "9 of 9 predictions .expression_logits. are not finite"),
+])  # fmt: skip
+def test_what_does_not_fit_the_labels_has_no_score(changes, sentence):
+    with pytest.raises(AffectError, match=sentence):
+        mtl_score(replace(random_prediction(9), **changes), random_labels(9))
+
+
+@pytest.mark.parametrize("thresholds", [np.full(11, 0.5), np.r_[np.nan, np.full(11, 0.5)]], ids=["eleven", "nan"])
+def test_thresholds_are_twelve_numbers(thresholds):
+    with pytest.raises(AffectError, match="thresholds are 12 finite numbers"):
+        mtl_score(random_prediction(9), random_labels(9), thresholds)
+
+
+def test_a_prediction_without_expressions_has_no_score_of_them():
+    with pytest.raises(AffectError, match="has no expressions"):
+        lsd_score(replace(random_prediction(9), expression_logits=None), random_labels(9))
+
+
+def test_the_ccc_is_of_two_rows_of_numbers_and_of_nothing_that_numpy_would_spread():
+    row = np.linspace(-1, 1, 5)
+    for one, other in ((row[:, None], row), (row, row[:, None]), (row[:4], row), (row[None], row[None])):
+        with pytest.raises(ValueError, match="two rows of numbers"):
+            ccc(one, other)

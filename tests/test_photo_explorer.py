@@ -82,7 +82,7 @@ def test_a_photo_may_have_any_name(reading, name):
 def test_the_card_reports_valence_and_arousal_within_their_range(reading):
     beyond = replace(reading.prediction, valence_arousal=np.array([[-1.7, 1.2], [0.8, 0.1]]))
     said = words(face_card(replace(reading, prediction=beyond), 0))
-    assert "valence -1.00, arousal +1.00" in said
+    assert "valence below -1.00, arousal above +1.00" in said
 
 
 def test_there_is_no_card_of_a_face_that_is_not_there(reading):

@@ -132,7 +132,9 @@ def test_prevalence_shifts_log_probabilities_by_its_logarithm(predictor, faces):
 
 
 def test_a_prevalence_that_lacks_an_expression_is_refused(faces):
-    for wrong in ({"neutral": 1}, dict.fromkeys(EXPRESSIONS, 1.0) | {"fear": 0}):
+    alike = dict.fromkeys(EXPRESSIONS, 1.0)
+    others = [alike | {"fear": value} for value in (0, -1, float("nan"), float("inf"), "x", None, True)]
+    for wrong in ({"neutral": 1}, list(EXPRESSIONS), *others):
         with pytest.raises(AffectError, match="a number above 0 for each of neutral, anger"):
             affect_core.predict(faces, prevalence=wrong)
 
@@ -192,3 +194,34 @@ def test_an_installed_package_takes_weights_from_a_named_folder(tmp_path, monkey
     monkeypatch.setenv("AFFECT_WEIGHTS", str(tmp_path))
     shutil.copy(project_root() / "data/weights/mae.safetensors", tmp_path)
     assert shipped.shipped_model("mae").config.mask_ratio == 0.75
+
+
+@pytest.mark.parametrize("shape", [(80, 90, 4), (3, 80, 90), (4, 80, 90)])
+def test_transparency_and_channels_that_come_first_are_no_batch_of_grey_pictures(shape):
+    with pytest.raises(AffectError, match="looks like one picture with transparency, or with channels first"):
+        as_pictures(np.zeros(shape, np.uint8))
+    assert len(as_pictures(list(np.zeros((3, 80, 90), np.uint8)))) == 3, "as a list they are"
+    assert len(as_pictures(np.zeros((5, 80, 90), np.uint8))) == 5
+
+
+def test_a_batch_size_or_a_device_that_is_not_there_is_refused(faces):
+    for wrong in (0, -1, 2.5):
+        with pytest.raises(AffectError, match="batch_size is the number of pictures"):
+            affect_core.predict(faces, batch_size=wrong)
+    if not torch.cuda.is_available():
+        with pytest.raises(AffectError, match="there is no CUDA device here"):
+            affect_core.predict(faces, device="cuda")
+
+
+def test_a_first_answer_in_inference_mode_and_in_float64_is_the_same_as_any_other(faces):
+    expected = affect_core.predict(faces).valence_arousal
+    before = torch.get_default_dtype()
+    prediction.load_predictor.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode():
+            first = affect_core.predict(faces).valence_arousal
+    finally:
+        torch.set_default_dtype(before)
+    np.testing.assert_array_equal(first, expected)
+    np.testing.assert_array_equal(affect_core.predict(faces).valence_arousal, expected)

@@ -1,9 +1,9 @@
 """The training loop: it learns, resumes bit for bit, reuses finished work, and says what is wrong."""
 
-import itertools
 import json
 import shutil
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -65,9 +65,9 @@ def evaluate(model):
     return {"r2": 1 - float((model(data.x)[:, 0] - data.y).var() / data.y.var())}
 
 
-def train(directory, config=CONFIG, loss=squared_error, **changes):
-    model = network()
-    record = fit(model, Numbers(), loss, config, directory, evaluate=evaluate, monitor="r2", **changes)
+def train(directory, config=CONFIG, loss=squared_error, data=None, **changes):
+    model, options = network(), {"evaluate": evaluate, "monitor": "r2"} | changes
+    record = fit(model, data or Numbers(), loss, config, directory, **options)
     return model, record
 
 
@@ -80,18 +80,18 @@ class Killed(BaseException):
     pass
 
 
-def killed_at(step):
-    """A loss that ends the process's work at its `step`-th batch, as a kill would."""
-    calls = 0
+class KilledAt(Numbers):
+    """Ends the process's work at the `step`-th batch that is asked for, as a kill would; the data are the same."""
 
-    def loss(model, batch, generator):
-        nonlocal calls
-        calls += 1
-        if calls == step:
+    def __init__(self, step):
+        super().__init__()
+        self.left = step
+
+    def batch(self, rows, generator):
+        self.left -= 1
+        if self.left == 0:
             raise Killed
-        return squared_error(model, batch, generator)
-
-    return loss
+        return super().batch(rows, generator)
 
 
 def test_the_loss_goes_down_and_the_log_has_a_line_an_epoch(tmp_path):
@@ -108,7 +108,7 @@ def test_interrupted_and_continued_equals_uninterrupted_bit_for_bit(tmp_path, em
     whole, record = train(tmp_path / "whole", config)
     for step in (1, 2, 9, 11, 3):
         with pytest.raises(Killed):
-            train(tmp_path / "killed", config, killed_at(step))
+            train(tmp_path / "killed", config, data=KilledAt(step))
     resumed, again = train(tmp_path / "killed", config)
     assert same_weights(whole, resumed)
     drop_time = [{k: v for k, v in entry.items() if k != "seconds"} for entry in record.log]
@@ -117,11 +117,7 @@ def test_interrupted_and_continued_equals_uninterrupted_bit_for_bit(tmp_path, em
 
 def test_a_finished_stage_is_loaded_not_trained(tmp_path):
     first, record = train(tmp_path / "run")
-
-    def forbidden(*_):
-        raise AssertionError("trained again")
-
-    second, reused = train(tmp_path / "run", loss=forbidden)
+    second, reused = train(tmp_path / "run", data=KilledAt(1))
     assert reused.reused and not record.reused
     assert same_weights(first, second) and reused.log == record.log
 
@@ -138,17 +134,15 @@ class Weighing:
     weight: float = 1.0
 
 
-def train_weighing(directory, weight, killed=0):
-    """Train a network whose own config weighs the loss, as CoTEX's does; `killed`: the step at which it stops."""
-    model, calls = network(), itertools.count(1)
+def weighed_error(model, batch, generator):
+    return {"total": model.config.weight * squared_error(model, batch, generator)["total"]}
+
+
+def train_weighing(directory, weight, data=None):
+    """Train a network whose own config weighs the loss, as CoTEX's does."""
+    model = network()
     model.config = Weighing(weight)
-
-    def loss(model, batch, generator):
-        if next(calls) == killed:
-            raise Killed
-        return {"total": model.config.weight * squared_error(model, batch, generator)["total"]}
-
-    return model, fit(model, Numbers(), loss, CONFIG, directory)
+    return model, fit(model, data or Numbers(), weighed_error, CONFIG, directory)
 
 
 def test_another_config_of_the_model_trains_anew_though_no_weight_tells(tmp_path):
@@ -161,7 +155,7 @@ def test_another_config_of_the_model_trains_anew_though_no_weight_tells(tmp_path
 
 def test_an_interrupted_training_does_not_go_on_with_another_config_of_the_model(tmp_path):
     with pytest.raises(Killed):
-        train_weighing(tmp_path / "run", 1.0, killed=9)
+        train_weighing(tmp_path / "run", 1.0, KilledAt(9))
     assert (tmp_path / "run" / "resume.pt").exists()
     other = train_weighing(tmp_path / "run", 3.0)[0]
     assert same_weights(other, train_weighing(tmp_path / "alone", 3.0)[0])
@@ -248,6 +242,63 @@ def test_too_few_images_and_wrong_settings_are_refused(tmp_path):
         TrainConfig(precision="fp8")
     with pytest.raises(AffectError, match="at least 1"):
         TrainConfig(epochs=0)
+    with pytest.raises(AffectError, match="at least 1"):
+        TrainConfig(validate_every=0)
+    for wrong in ({"epochs": 2.5}, {"batch_size": True}, {"betas": (0.9,)}, {"ema_decay": "0.9"}):
+        with pytest.raises(AffectError, match=f"{next(iter(wrong))} is .*, but must be"):
+            TrainConfig(**wrong)
+    for wrong in ({"seed": -1}, {"clip_norm": 0.0}, {"clip_norm": -1.0}, {"warmup_epochs": -1.0}):
+        with pytest.raises(AffectError, match="at least 0, clip_norm above 0"):
+            TrainConfig(**wrong)
+    with pytest.raises(AffectError, match="betas are"):
+        TrainConfig(betas=(0.9, 1.0))
+
+
+def another_error(model, batch, generator, scale=2.0):
+    x, y = batch
+    return {"total": scale * (model(x)[:, 0] - y).abs().mean()}
+
+
+def heads_alone(model):
+    return [{"params": list(model[3].parameters())}]
+
+
+@pytest.mark.parametrize("changes", [
+    {"loss": another_error}, {"loss": partial(another_error, scale=3.0)}, {"monitor": None},
+    {"evaluate": lambda model: {"r2": -evaluate(model)["r2"]}}, {"groups": heads_alone}, {"freeze": True},
+], ids=["loss", "fixed in the loss", "monitor", "evaluate", "groups", "frozen"])  # fmt: skip
+def test_another_objective_trains_anew(changes, tmp_path):
+    def one(directory, *, freeze=False, groups=None, loss=another_error if "scale" in str(changes) else squared_error,
+            **options):  # fmt: skip
+        model = network()
+        model[0].requires_grad_(not freeze)
+        options = {"evaluate": evaluate, "monitor": "r2"} | options
+        record = fit(model, Numbers(), loss, CONFIG, directory, groups=groups and groups(model), **options)
+        return model, record
+
+    one(tmp_path / "run")
+    assert one(tmp_path / "run")[1].reused
+    other, record = one(tmp_path / "run", **changes)
+    assert not record.reused and one(tmp_path / "run", **changes)[1].reused
+    assert same_weights(other, one(tmp_path / "alone", **changes)[0])
+
+
+@pytest.mark.parametrize(("options", "sentence"), [
+    ({"evaluate": None}, "monitor 'r2' is a number of `evaluate`, and there is none"),
+    ({"monitor": "validation_r2"}, "with validation_r2, which is monitored; it gave r2"),
+    ({"evaluate": lambda model: None}, "evaluate returns a dict of numbers.*NoneType"),
+    ({"loss": lambda model, batch, generator: torch.zeros(())}, 'dict of scalars with a "total", not Tensor'),
+    ({"loss": lambda model, batch, generator: {"mse": torch.zeros(())}}, "not ..mse.."),
+    ({"loss": lambda model, batch, generator: {"total": model(batch[0])}}, "total is no tensor of a single number"),
+], ids=["no evaluate", "monitor", "evaluate", "loss", "no total", "total"])  # fmt: skip
+def test_what_a_loss_or_an_evaluation_must_return_is_said_in_a_sentence(options, sentence, tmp_path):
+    with pytest.raises(AffectError, match=sentence):
+        train(tmp_path / "run", **options)
+
+
+def test_a_model_without_a_parameter_to_train_is_refused(tmp_path):
+    with pytest.raises(AffectError, match="nothing to train"):
+        fit(network().requires_grad_(False), Numbers(), squared_error, CONFIG, tmp_path / "run")
 
 
 def gelu_network():
@@ -277,22 +328,6 @@ def test_a_setting_that_was_added_later_leaves_fingerprints_as_they_were():
     assert fingerprint(CONFIG) == fingerprint(record) != fingerprint(replace(CONFIG, compile=True))
 
 
-class Stop(Exception):
-    pass
-
-
-def stopped_at(step):
-    seen = []
-
-    def loss(model, batch, generator):
-        seen.append(0)
-        if len(seen) > step:
-            raise Stop
-        return squared_error(model, batch, generator)
-
-    return loss
-
-
 FOREIGN = {
     "no dict": lambda state: [1, 2],
     "a part missing": lambda state: {name: value for name, value in state.items() if name != "optimizer"},
@@ -307,8 +342,8 @@ FOREIGN = {
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_checkpoint_of_another_training_is_refused_in_a_sentence(name, tmp_path):
     path = tmp_path / "run" / "resume.pt"
-    with pytest.raises(Stop):
-        train(tmp_path / "run", loss=stopped_at(30))
+    with pytest.raises(Killed):
+        train(tmp_path / "run", data=KilledAt(31))
     torch.save(FOREIGN[name](torch.load(path, weights_only=True)), path)
     with pytest.raises(AffectError, match="resume.pt is not the checkpoint of this training.*delete it to start"):
         train(tmp_path / "run")
@@ -317,8 +352,8 @@ def test_a_checkpoint_of_another_training_is_refused_in_a_sentence(name, tmp_pat
 
 
 def test_a_checkpoint_that_would_run_code_is_not_opened(tmp_path):
-    with pytest.raises(Stop):
-        train(tmp_path / "run", loss=stopped_at(30))
+    with pytest.raises(Killed):
+        train(tmp_path / "run", data=KilledAt(31))
     torch.save({"model": print}, tmp_path / "run" / "resume.pt")
     with pytest.raises(AffectError, match="holds more than tensors .*was not opened"):
         train(tmp_path / "run")

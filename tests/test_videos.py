@@ -121,7 +121,7 @@ def test_the_table_has_every_face_and_every_empty_frame(reading, tmp_path):
     assert len(table) == len(reading.times) + len(reading.boxes) - (reading.followed >= 0).sum()
     empty = table[table["face"] == 0]
     assert len(empty) == (reading.followed < 0).sum() and empty["valence"].isna().all()
-    assert (table.loc[table["followed"], "valence"] == 0.3).all() and table["time"].is_monotonic_increasing
+    assert (table.loc[table["followed"], "valence"] == np.float32(0.3)).all() and table["time"].is_monotonic_increasing
 
 
 def test_a_video_without_faces_has_an_empty_timeline_and_a_figure(tmp_path):

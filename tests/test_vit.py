@@ -237,3 +237,52 @@ def test_patches_of_two_images_are_their_own():
     alone = torch.cat([encoder(images[row : row + 1], ids_keep[row : row + 1]) for row in range(2)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(encoder(images, torch.arange(16).expand(2, -1)), encoder(images), rtol=1e-4, atol=1e-5)
+
+
+class LowRank(nn.Linear):
+    """A stand-in for LoRA: the layer, and a small learnt product beside it."""
+
+    def __init__(self, layer):
+        super().__init__(layer.in_features, layer.out_features)
+        self.load_state_dict(layer.state_dict())
+        self.low = nn.Parameter(torch.full((layer.out_features, layer.in_features), 0.05))
+
+    def forward(self, tokens):
+        return super().forward(tokens) + tokens @ self.low.T
+
+
+def test_an_exchanged_layer_of_the_last_block_counts_in_training_and_learns(encoder, images):
+    encoder.blocks[-1].attn.qkv = LowRank(encoder.blocks[-1].attn.qkv)
+    still = encoder.features(images)
+    encoder.train()
+    for path in encoder.modules():
+        if type(path).__name__ == "DropPath":
+            path.drop_prob = 0.0
+    trained = encoder.features(images)
+    torch.testing.assert_close(trained, still)
+    trained.sum().backward()
+    assert encoder.blocks[-1].attn.qkv.low.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("hook", ["register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"])
+@pytest.mark.parametrize("part", ["attn", "attn.qkv", "norm2"])
+def test_hooks_on_the_last_block_are_called_in_training(encoder, images, hook, part):
+    called = []
+    getattr(encoder.blocks[-1].get_submodule(part), hook)(lambda *_: called.append(1))
+    encoder.train().features(images).sum().backward()
+    assert called
+
+
+def test_gradients_are_the_same_when_activations_are_computed_again(images):
+    torch.manual_seed(0)
+    plain = ViTEncoder(replace(TINY, drop_path=0.0, depth=3)).train()
+    again = ViTEncoder(plain.config).train()
+    again.load_state_dict(plain.state_dict())
+    again.set_grad_checkpointing(True)
+    calls = []
+    again.blocks[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    for encoder in (plain, again):
+        encoder.features(images).square().sum().backward()
+    assert len(calls) == 2
+    for one, other in zip(plain.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
