@@ -169,8 +169,8 @@ class FrozenPrior(nn.Module):
 
     The network is frozen in place, not copied. (The published EMMA puts its "frozen" CNN in train mode with the rest,
     so that its statistics drift.) It is run in its cheapest equal form: each BatchNorm folded into the convolution
-    before it, its three parallel convolutions summed into one (of a DAN without hooks; else it runs as it is), channels
-    last.
+    before it, its three parallel convolutions summed into one (of a DAN; another network runs as it is), channels last.
+    What a hook on the network sees is that form, if the hook was there at the first forward, and nothing if it was not.
     """
 
     def __init__(self, model: nn.Module):
@@ -193,7 +193,7 @@ class FrozenPrior(nn.Module):
         """What the wrapped model says in eval mode, detached: no gradient reaches the images either."""
         if self.model.training:  # somebody called `.train()` on the network itself
             self.model.eval()
-        if not isinstance(self.model, DAN) or any(_hooks_of(module) for module in self.model.modules()):
+        if not isinstance(self.model, DAN):
             return self.model(images)
         return self._folded()(images.contiguous(memory_format=torch.channels_last))
 
@@ -213,11 +213,6 @@ class FrozenPrior(nn.Module):
                 )
             self._fast = state, fold_batchnorm(self.model).to(memory_format=torch.channels_last)
         return self._fast[1]
-
-
-def _hooks_of(module: nn.Module) -> bool:
-    """Whether somebody watches the module: then it is run itself, and not what would be equal to it."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def fold_batchnorm(model: nn.Module) -> nn.Module:

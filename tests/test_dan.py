@@ -162,13 +162,9 @@ def test_a_prior_that_was_made_or_copied_in_inference_mode_answers_there_and_out
     torch.testing.assert_close(copied(images), prior(images))
 
 
-def test_a_watched_prior_is_run_itself_and_an_exchanged_layer_counts():
-    prior, images, called = FrozenPrior(DAN(DANConfig(width=8))), torch.randn(2, 3, 32, 32), []
+def test_a_layer_that_was_exchanged_counts():
+    prior, images = FrozenPrior(DAN(DANConfig(width=8))), torch.randn(2, 3, 32, 32)
     before = prior(images)
-    hook = prior.model.features.register_forward_hook(lambda *_: called.append(1))
-    torch.testing.assert_close(prior(images), before, rtol=1e-4, atol=1e-4)
-    assert called
-    hook.remove()
     place = next(k for k, layer in enumerate(prior.model.features) if isinstance(layer, nn.ReLU))
     prior.model.features[place] = nn.Identity()
     torch.testing.assert_close(prior(images), prior.model(images), rtol=1e-4, atol=1e-4)
