@@ -90,12 +90,18 @@ def replay(
         model.load_state_dict(bad.weights)  # NaN in statistics included: they may be what stopped it
         model.to(device).train().zero_grad()
         held.enter_context(fastest_attention(model, generator.device, bad.bf16))
+
+        def play() -> dict[str, Tensor]:
+            bad.random.restore(generator)
+            with torch.autocast(generator.device.type, dtype=torch.bfloat16, enabled=bad.bf16):
+                return loss(model, _to(bad.batch, device), generator)
+
+        parts = play()  # unwatched, as it was trained: a watched layer takes no short cut, and rounds otherwise
+        parts["total"].backward()
         for name, module in model.named_modules():
             held.callback(module.register_forward_hook(note(name)).remove)
-        bad.random.restore(generator)
-        with torch.autocast(generator.device.type, dtype=torch.bfloat16, enabled=bad.bf16):
-            parts = loss(model, _to(bad.batch, device), generator)
-        parts["total"].backward()
+        with torch.no_grad():
+            play()
     not_finite = tuple(name for name, parameter in model.named_parameters()
                        if parameter.grad is not None and not parameter.grad.isfinite().all())  # fmt: skip
     losses = {name: float(value.detach()) for name, value in parts.items()}
