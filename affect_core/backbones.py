@@ -21,8 +21,8 @@ from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from affect_core.attention import attention_layers
 from affect_core.errors import AffectError
-from affect_core.hardware import attention_layers
 from affect_core.vit import ViTConfig, ViTEncoder, initialise_head
 
 

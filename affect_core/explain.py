@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from affect_core.attention import attention_layers, fused_attention
 from affect_core.dan import DAN
 from affect_core.errors import AffectError
-from affect_core.hardware import attention_layers, fused_attention
 from affect_core.labels import ACTION_UNITS
 from affect_core.vit import ViTEncoder
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from affect_core.attention import attention_layers, fused_attention, has_kernels, short_attention
 
 
 def has_bf16(device: torch.device | str) -> bool:
@@ -24,26 +26,30 @@ def has_bf16(device: torch.device | str) -> bool:
 def fastest_attention(model: nn.Module, device: torch.device, bf16: bool) -> Iterator[None]:
     """Within, timm's attention layers in `model` run in the form that trains fastest on the device.
 
-    That is the fused kernel, except in bf16 on the CPU, where its backward pass takes 2 to 6 times the time of
-    attention written out as two matrix products and a softmax (torch 2.14, 17 to 197 tokens).
+    That is the fused kernel, with two exceptions. In bf16 on the CPU its backward pass takes 2 to 6 times the time of
+    attention written out as two matrix products and a softmax (torch 2.14, 17 to 197 tokens). In bf16 on a Hopper GPU
+    plain layers among few tokens have kernels of their own (`attention.ShortAttention`), 1.6 to 2.2 times as fast.
     """
-    with fused_attention(attention_layers(model), not (bf16 and device.type == "cpu")):
+    layers = attention_layers(model)
+    short = layers if bf16 and _is_hopper(device) and has_kernels() else []
+    with fused_attention(layers, not (bf16 and device.type == "cpu")), short_attention(short):
         yield
 
 
-def attention_layers(model: nn.Module) -> list[nn.Module]:
-    """timm's attention layers in `model`, in order."""
-    return [module for module in model.modules() if hasattr(module, "fused_attn")]
+def _is_hopper(device: torch.device) -> bool:
+    """Whether the kernels for few tokens were tried on such a device: H100, H200; others have other limits."""
+    if device.type != "cuda" or not torch.version.cuda or not torch.cuda.is_available():
+        return False
+    return torch.cuda.get_device_capability(device) == (9, 0)
 
 
-@contextmanager
-def fused_attention(layers: list[nn.Module], fused: bool) -> Iterator[None]:
-    """Within, the attention layers run as one kernel, or written out; afterwards as before."""
-    before = [layer.fused_attn for layer in layers]
-    try:
-        for layer in layers:
-            layer.fused_attn = fused
-        yield
-    finally:
-        for layer, was_fused in zip(layers, before, strict=True):
-            layer.fused_attn = was_fused
+def narrowed(tokens: Tensor) -> Tensor:
+    """`tokens` in the type of autocast on a GPU, where half as many bytes pass through memory between the blocks.
+
+    Elsewhere, and without autocast, as they are: on a CPU it gains nothing (`benchmarks/NOTES.md`). Norms and losses
+    are computed in float32 either way.
+    """
+    kind = tokens.device.type
+    if kind == "cuda" and torch.is_autocast_enabled(kind):
+        return tokens.to(torch.get_autocast_dtype(kind))
+    return tokens

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from affect_core.backbones import build_encoder
 from affect_core.distributed import Share
+from affect_core.hardware import narrowed
 from affect_core.patches import num_visible, random_noise, take_patches
 from affect_core.vit import ViTConfig, block_for, is_plain
 
@@ -162,7 +163,7 @@ class MAE(nn.Module):
         positions = take_patches(self.decoder_pos_embed[:, 1:].expand(len(images), -1, -1), ids_shuffle)
         hidden = self.mask_token + positions[:, keep:]
         class_token = tokens[:, :1] + self.decoder_pos_embed[:, :1]
-        tokens = torch.cat([class_token, tokens[:, 1:] + positions[:, :keep], hidden], dim=1)
+        tokens = narrowed(torch.cat([class_token, tokens[:, 1:] + positions[:, :keep], hidden], dim=1))
         tokens, last = self.decoder_blocks[:-1](tokens), self.decoder_blocks[-1]
         rows = slice(1 + keep, None)
         decoded = block_for(last, tokens, rows) if is_plain(last) else last(tokens)[:, rows]
@@ -177,7 +178,7 @@ class MAE(nn.Module):
         class_token, visible = self.decoder_embed(tokens).split([1, tokens.shape[1] - 1], dim=1)
         hidden = self.mask_token.to(visible.dtype).expand(len(visible), ids_restore.shape[1] - visible.shape[1], -1)
         patches = take_patches(torch.cat([visible, hidden], dim=1), ids_restore)  # (N, L, D), in image order
-        tokens = torch.cat([class_token, patches], dim=1) + self.decoder_pos_embed
+        tokens = narrowed(torch.cat([class_token, patches], dim=1) + self.decoder_pos_embed)
         tokens = self.decoder_norm(self.decoder_blocks(tokens))
         return self.decoder_pred(tokens[:, 1:])  # class token dropped
 

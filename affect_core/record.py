@@ -15,9 +15,9 @@ import torch
 
 PACKAGE = Path(__file__).parent
 TRAINING_MODULES = (
-    "augment", "augment_cpu", "backbones", "batches", "cotex", "dan", "distributed", "emma", "hardware",
-    "labels", "losses", "mae", "metrics", "optim", "patches", "priors", "stage_losses", "stages", "train_config",
-    "training", "training_loop", "vit",
+    "attention", "attention_kernels", "augment", "augment_cpu", "backbones", "batches", "cotex", "dan", "distributed",
+    "emma", "hardware", "labels", "losses", "mae", "metrics", "optim", "patches", "priors", "stage_losses", "stages",
+    "train_config", "training", "training_loop", "vit",
 )  # fmt: skip
 """Modules whose source decides what a training run computes; editing one makes a finished run out of date."""
 

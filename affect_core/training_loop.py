@@ -61,7 +61,7 @@ class TrainingLoop:
         if config.compile:
             _require_compiler()
             torch.compiler.reset()  # what an earlier training compiled would count towards torch's limit
-            loss_of_batch.compile()
+            loss_of_batch.compile(mode=self._compile_mode(config.batch_size))
         self.loss_of_batch = synchronised(loss_of_batch, device)
         self.optimizer = torch.optim.AdamW(
             groups, lr=self.peak, betas=config.betas, weight_decay=config.weight_decay, fused=True
@@ -78,6 +78,11 @@ class TrainingLoop:
         elif is_main():
             write_json(directory / "state.json", {"inputs": inputs})
             write_json(directory / "config.json", {"training": asdict(config), "model": self.model_config})
+
+    def _compile_mode(self, batch_size: int) -> str:
+        """With CUDA graphs where a step has one backward pass: the next one's graph would overwrite its gradients."""
+        alone = self.device.type == "cuda" and self.world == 1 and self.images_per_step <= batch_size
+        return "reduce-overhead" if alone else "default"
 
     @property
     def kept_model(self) -> nn.Module:

@@ -10,13 +10,15 @@ from functools import partial
 from typing import Literal
 
 import torch
-from timm.layers import Attention, resample_abs_pos_embed
+from timm.layers import resample_abs_pos_embed
 from timm.models import checkpoint_seq
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from affect_core.attention import is_plain_attention
 from affect_core.errors import AffectError
+from affect_core.hardware import narrowed
 from affect_core.patches import flatten_patches, take_patches
 
 
@@ -126,7 +128,7 @@ class ViTEncoder(VisionTransformer):
             projection = self.patch_embed.proj
             patches = self.patch_embed.norm(F.linear(visible, projection.weight.flatten(1), projection.bias))
             patches = patches + take_patches(positions.expand(len(images), -1, -1), ids_keep)
-        return self.norm_pre(torch.cat([prefix.expand(len(images), -1, -1), patches], dim=1))
+        return narrowed(self.norm_pre(torch.cat([prefix.expand(len(images), -1, -1), patches], dim=1)))
 
     def summary_first(self, tokens: Tensor) -> Tensor:
         """Tokens of all kinds (N, P + K, D) -> one token about the whole face, then the patches: (N, 1 + K, D).
@@ -204,9 +206,9 @@ class ViTEncoder(VisionTransformer):
 def is_plain(block: nn.Module) -> bool:
     """Whether `block_for` may stand for `block`: what it does not call itself is timm's own, not exchanged (LoRA), and
     has no hook."""
-    if type(block) is not Block or type(block.attn) is not Attention or type(block.attn.qkv) is not nn.Linear:
+    if type(block) is not Block or not is_plain_attention(block.attn):
         return False
-    if block.attn.attn_drop.p or block.attn.proj_drop.p or block.attn.qkv.bias is None:
+    if block.attn.proj_drop.p or block.attn.qkv.bias is None:
         return False
     hooks = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
     return not any(getattr(module, kind) for module in (block, block.attn, block.attn.qkv) for kind in hooks)

@@ -11,6 +11,7 @@ import torch
 from export_models import PATCHES, VIT, cotex, emma, lively, mae, random_images, rendered_images
 from onnx import TensorProto, helper
 
+from affect_core.attention import attention_layers
 from affect_core.augment import IMAGENET_MEAN
 from affect_core.backbones import TimmViTConfig
 from affect_core.dan import DAN, DANConfig
@@ -26,7 +27,6 @@ from affect_core.export import (
 )
 from affect_core.export.onnx_form import FixedResize
 from affect_core.export.onnx_graphs import read_description
-from affect_core.hardware import attention_layers
 from affect_core.labels import ACTION_UNITS, EXPRESSIONS, LSD_EXPRESSIONS
 from affect_core.priors import CustomPrior, CustomPriorConfig, TimmPrior, TimmPriorConfig
 from affect_core.vit import ViTConfig, ViTEncoder

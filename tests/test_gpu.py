@@ -9,13 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from timm.layers import Attention
+from torch.nn import functional as F
 
 from affect_core import CoTEX, CoTEXConfig, DANConfig, EMMAConfig, MAEConfig, ViTConfig, explorers
+from affect_core.attention import ShortAttention, attend, attention_layers, has_kernels
 from affect_core.augment import Augmentation, _draw_views, _Draws, _render_on_cpu, _render_with_torch, prepare
 from affect_core.dan import DAN
 from affect_core.distributed import Share
 from affect_core.emma import EMMA
 from affect_core.explain import attention_matrices, attention_rollout, occlusion_sensitivity, readout_maps
+from affect_core.hardware import fastest_attention
 from affect_core.mae import MAE
 from affect_core.prediction import load_predictor
 from affect_core.stages import pretrain_mae, train_cotex, train_emma, train_prior
@@ -86,6 +90,79 @@ def test_views_of_faces_look_as_on_the_cpu(config):
 def test_prepared_faces_are_those_of_the_cpu():
     faces = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8))
     torch.testing.assert_close(prepare(faces.cuda(), 32).cpu(), prepare(faces, 32), rtol=0, atol=1e-5)
+
+
+def reference_attention(qkv, heads):
+    n, tokens, packed = qkv.shape
+    query, key, value = qkv.reshape(n, tokens, 3, heads, packed // (3 * heads)).permute(2, 0, 3, 1, 4).unbind(0)
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(n, tokens, packed // 3)
+
+
+def distance(one, other):
+    return ((one.float() - other).norm() / other.norm()).item()
+
+
+@pytest.mark.parametrize("tokens, heads, head_dim", [
+    (197, 16, 32), (50, 12, 64), (65, 3, 32), (17, 4, 32), (5, 1, 16), (256, 2, 64), (128, 1, 16), (64, 2, 32),
+])  # fmt: skip
+def test_attention_among_few_tokens_is_attention(tokens, heads, head_dim):
+    assert has_kernels()
+    generator = torch.Generator("cuda").manual_seed(tokens)
+    packed = torch.randn(3, tokens, 3 * heads * head_dim, device="cuda", generator=generator).bfloat16()
+    gradient = torch.randn(3, tokens, heads * head_dim, device="cuda", generator=generator).bfloat16()
+    ours, exact = packed.clone().requires_grad_(), packed.float().requires_grad_()
+    answer, truth = attend(ours, heads), reference_attention(exact, heads)
+    answer.backward(gradient)
+    truth.backward(gradient.float())
+    assert distance(answer, truth) < 4e-3 and distance(ours.grad, exact.grad) < 4e-3  # bf16: 2 ** -9 is a rounding
+
+
+def test_compiled_attention_among_few_tokens_is_the_same_and_reads_strided_queries():
+    packed = torch.randn(4, 50, 2, 3 * 2 * 32, device="cuda").bfloat16()[:, :, 1].requires_grad_()
+    eager = attend(packed, 2)
+    (gradient,) = torch.autograd.grad(eager.square().sum(), packed)
+    torch.compiler.reset()
+    compiled = torch.compile(lambda one: attend(one, 2))(packed)
+    (again,) = torch.autograd.grad(compiled.square().sum(), packed)
+    torch.testing.assert_close(compiled, eager, rtol=0, atol=0)
+    torch.testing.assert_close(again, gradient, rtol=1e-2, atol=1e-2)
+
+
+def test_training_in_bf16_uses_them_and_computes_the_same(images):
+    torch.manual_seed(3)
+    vit = ViTConfig(image_size=32, patch_size=8, width=64, depth=2, heads=2, drop_path=0.0)
+    model = MAE(MAEConfig(vit=vit, decoder_width=32, decoder_depth=2, decoder_heads=2)).cuda()
+    noise, there = torch.rand(8, vit.num_patches).cuda(), images.cuda()
+
+    def gradients(bf16):
+        model.zero_grad()
+        with fastest_attention(model, torch.device("cuda"), bf16), torch.autocast("cuda", torch.bfloat16, bf16):
+            kinds = {type(layer) for layer in attention_layers(model)}
+            loss = model.training_loss(there, noise=noise)
+        loss.backward()
+        return kinds, loss.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    kinds, loss, gradient = gradients(True)
+    exact_kinds, exact_loss, exact_gradient = gradients(False)
+    assert kinds == {ShortAttention} and exact_kinds == {Attention}
+    torch.testing.assert_close(loss, exact_loss, rtol=1e-2, atol=0)
+    assert distance(gradient, exact_gradient) < 0.03
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_compiled_training_computes_the_same_with_graphs_and_with_gathered_gradients(tmp_path, accumulation):
+    config = replace(TRAINING, epochs=3, precision="fp32", base_learning_rate=0.1, accumulation=accumulation)
+
+    def train(compiled):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.Linear(16, 1))
+        fit(model, Numbers(), lambda model, batch, _: {"total": (model(batch[0])[:, 0] - batch[1]).square().mean()},
+            replace(config, compile=compiled), tmp_path / str(compiled), device="cuda")  # fmt: skip
+        return model.state_dict()
+
+    eager, compiled = train(False), train(True)
+    for name, tensor in eager.items():
+        torch.testing.assert_close(compiled[name], tensor, rtol=1e-3, atol=1e-4)
 
 
 class Interrupted(BaseException):

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from affect_core.hardware import attention_layers, fastest_attention, fused_attention, has_bf16
+from affect_core.attention import attention_layers, fused_attention
+from affect_core.hardware import fastest_attention, has_bf16
 from affect_core.vit import ViTConfig, ViTEncoder
 
 

@@ -7,8 +7,8 @@ import timm
 import torch
 from torch import nn
 
+from affect_core.attention import attention_layers, fused_attention
 from affect_core.errors import AffectError
-from affect_core.hardware import attention_layers, fused_attention
 from affect_core.vit import ViTConfig, ViTEncoder, block_for, resample_positions
 
 TINY = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=3)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from affect_core.attention import attention_layers
 from affect_core.cotex import CoTEX
 from affect_core.emma import EMMA
-from affect_core.hardware import attention_layers
 from affect_core.mae import MAE
 from affect_core.priors import CustomPrior
 from affect_core.vit import ViTConfig, ViTEncoder
