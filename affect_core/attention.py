@@ -21,15 +21,30 @@ HEAD_DIMS = (16, 32, 64)
 
 
 class ShortAttention(Attention):
-    """timm's plain attention, same parameters, in bf16 training on a GPU by the kernels for few tokens."""
+    """timm's plain attention, same parameters, in training under bf16 autocast on a GPU by the kernels for few tokens.
+
+    A layer is one for a time, see `short_attention`; its copies, and what is pickled of it, are timm's class again.
+    """
 
     def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
         """Tokens (N, T, D) -> (N, T, D), as in the class it stands for."""
-        if self.training and x.is_cuda and not _is_masked(args, kwargs) and attends_briefly(x.shape[1], self.head_dim):
-            qkv = self.qkv(x)
-            if qkv.dtype == torch.bfloat16:
-                return self.proj_drop(self.proj(attend(qkv, self.num_heads)))
-        return super().forward(x, *args, **kwargs)
+        if not self.training or not self.fused_attn or not x.is_cuda or _is_masked(args, kwargs):
+            return super().forward(x, *args, **kwargs)
+        if not narrows("cuda") or not attends_briefly(x.shape[1], self.head_dim):
+            return super().forward(x, *args, **kwargs)
+        return self.proj_drop(self.proj(attend(self.qkv(x), self.num_heads)))
+
+    def __reduce_ex__(self, protocol):
+        return _blank_attention, (), self.__dict__
+
+
+def _blank_attention() -> Attention:
+    return Attention.__new__(Attention)
+
+
+def narrows(device_type: str) -> bool:
+    """Whether autocast to bf16 is on for devices of this type."""
+    return torch.is_autocast_enabled(device_type) and torch.get_autocast_dtype(device_type) == torch.bfloat16
 
 
 def _is_masked(args: tuple, kwargs: dict) -> bool:
@@ -39,20 +54,20 @@ def _is_masked(args: tuple, kwargs: dict) -> bool:
 def attend(qkv: Tensor, heads: int) -> Tensor:
     """Attention of packed queries, keys and values, (N, T, 3 * heads * d) in bf16 -> (N, T, heads * d).
 
-    d is one of HEAD_DIMS, T at most MOST_TOKENS. Differentiable, may be compiled; needs a CUDA device, and
+    d is one of HEAD_DIMS, T from 1 to MOST_TOKENS. Differentiable, may be compiled; needs a CUDA device, and
     `has_kernels`. The same attention as elsewhere but for rounding. Tried on Hopper GPUs; others may lack the shared
     memory for 64 channels on 256 tokens. Raises AffectError for other sizes.
     """
     tokens, head_dim = qkv.shape[1], qkv.shape[2] // (3 * heads)
     if not attends_briefly(tokens, head_dim):
-        raise AffectError(f"these kernels take at most {MOST_TOKENS} tokens and heads of {HEAD_DIMS} channels, "
+        raise AffectError(f"these kernels take 1 to {MOST_TOKENS} tokens and heads of {HEAD_DIMS} channels, "
                           f"not {tokens} and {head_dim}")  # fmt: skip
     return torch.ops.affect_core.short_attention(qkv, heads)[0]
 
 
 def attends_briefly(tokens: int, head_dim: int) -> bool:
     """Whether the kernels take so many tokens and channels of a head."""
-    return head_dim in HEAD_DIMS and tokens <= MOST_TOKENS
+    return head_dim in HEAD_DIMS and 1 <= tokens <= MOST_TOKENS
 
 
 def has_kernels() -> bool:
@@ -96,8 +111,8 @@ def short_attention(layers: list[nn.Module]) -> Iterator[None]:
 
 
 def is_plain_attention(layer: nn.Module) -> bool:
-    """Whether a layer is timm's attention without norms of queries and keys, gate or dropout, its products not
-    exchanged (LoRA) and its input not watched."""
+    """Whether a layer is timm's attention without norms of queries and keys, gate or dropout, its first product not
+    exchanged (LoRA)."""
     if type(layer) not in (Attention, ShortAttention) or type(layer.qkv) is not nn.Linear:
         return False
     if layer.attn_drop.p or getattr(layer, "gate", None) is not None:

@@ -120,7 +120,7 @@ class Launch(NamedTuple):
 
 FORWARD = {64: Launch(64, 4, 1), 256: Launch(64, 4, 2, parts=3)}
 BACKWARD = {64: Launch(64, 4, 1), 128: Launch(32, 4, 2), 256: Launch(64, 8, 1)}
-"""By the most tokens it is for; the fastest measured on an H100 (`benchmarks/NOTES.md`)."""
+"""By the most tokens it is for; chosen on an H100 for ViT-B's 50 and 197 tokens (`benchmarks/NOTES.md`)."""
 
 
 def parts_of_keys(tokens: int, most: int) -> list[int]:
@@ -145,7 +145,7 @@ def _sizes(tokens: int, heads: int, packed: int, launches: dict[int, Launch]) ->
 def _attend(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     """(N, T, 3 * heads * d) -> (N, T, heads * d), and the log2 of each query's softmax sum, (N, heads, T)."""
     qkv = qkv.contiguous()
-    n, tokens, packed = qkv.shape
+    n, tokens, packed = qkv.shape[0], int(qkv.shape[1]), qkv.shape[2]  # int: the launch depends on it
     out = qkv.new_empty(n, tokens, packed // 3)
     log_sums = qkv.new_empty(n, heads, tokens, dtype=torch.float32)
     parts, sizes = _sizes(tokens, heads, packed, FORWARD)
@@ -160,7 +160,7 @@ def _attend(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor]:
 def _attend_backward(grad_out: Tensor, qkv: Tensor, out: Tensor, log_sums: Tensor, heads: int) -> Tensor:
     """The gradient of qkv, in its shape."""
     grad_out, qkv = grad_out.contiguous(), qkv.contiguous()
-    n, tokens, packed = qkv.shape
+    n, tokens, packed = qkv.shape[0], int(qkv.shape[1]), qkv.shape[2]
     grad = torch.empty_like(qkv)
     (keys,), sizes = _sizes(tokens, heads, packed, BACKWARD)
     wrap_triton(_backward_kernel)[(n * heads,)](grad_out, qkv, out, log_sums, grad, tokens, KEYS=keys, **sizes)

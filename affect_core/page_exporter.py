@@ -16,6 +16,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 _MATHJAX = re.compile(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", re.DOTALL)
 _FUNCTION = re.compile(r'<mi>(log|tanh|exp|sin|cos)</mi>(?!<mo stretchy="false">&#x00028;)')
 _LOOK = "<style>math {font-size: 1.12em}</style></head>"
+_NOT_DESCRIBED = 'alt="No description has been provided for this image"'
+"""What nbconvert writes for a picture of an output."""
 _EMPTY_SCRIPTS = re.compile(r'<script src="">\s*</script>')
 
 
@@ -53,4 +55,25 @@ class PageExporter(HTMLExporter):
     def from_notebook_node(self, nb, resources=None, **options):
         body, resources = super().from_notebook_node(nb, resources, **options)
         body = _EMPTY_SCRIPTS.sub("", _MATHJAX.sub("", body))
-        return body.replace("</head>", _LOOK, 1), resources
+        return _with_descriptions(body.replace("</head>", _LOOK, 1), descriptions(nb.cells)), resources
+
+
+def descriptions(cells: list) -> list[str]:
+    """What every shown picture says, in order: its output's metadata "alt" (`workbook` sets it), or its section."""
+    words, heading = [], ""
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            heading = next((line.lstrip("# ") for line in cell["source"].splitlines() if line.startswith("#")), heading)
+        for output in cell.get("outputs", []):
+            kind = next((kind for kind in output.get("data", {}) if kind.startswith("image/")), None)
+            if kind:
+                words.append(output["metadata"].get(kind, {}).get("alt") or f"A figure of the section {heading!r}")
+    return words
+
+
+def _with_descriptions(body: str, words: list[str]) -> str:
+    """The page with its pictures described, if they are as many as `words`."""
+    parts = body.split(_NOT_DESCRIBED)
+    if len(parts) != len(words) + 1:
+        return body
+    return parts[0] + "".join(f'alt="{escape(said)}"{after}' for said, after in zip(words, parts[1:], strict=True))

@@ -80,6 +80,7 @@ class NotebookReport:
         """Keep `figure` for the report, in the order of the calls, and return it for display."""
         self._order += 1
         save_figure(self.run_dir, self.notebook, name, figure, caption, self._order)
+        figure.affect_caption = str(caption)  # read by `figures.alt_text` where the notebook shows it
         return figure
 
     def results(self, title: str, rows: Iterable[Mapping]) -> pd.DataFrame:

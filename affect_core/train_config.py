@@ -43,8 +43,8 @@ class TrainConfig:
     """Time between resumable checkpoints inside an epoch; one is always written at its end."""
     compile: bool = field(default=False, metadata={"added": True})
     """Whether torch.compile fuses the step: 0.9 to 1.4 times the speed on our CPU, by model and size, after a start of
-    one to two minutes. On an H100 1.4 times for ViT-B's MAE, and 4.8 times for the small one, by CUDA graphs, which
-    steps of one batch get (`benchmarks/NOTES.md`). Needs a C++ compiler. Results differ in rounding."""
+    one to two minutes. On an H100 1.4 times for ViT-B's MAE, and 4.8 times for the small one (batches of 1,024), with
+    CUDA graphs, which steps of one batch get (`benchmarks/NOTES.md`). Needs a C++ compiler; rounds differently."""
 
     def __post_init__(self):
         object.__setattr__(self, "betas", tuple(self.betas))

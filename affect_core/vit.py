@@ -244,7 +244,8 @@ def resample_positions(pos_embed: Tensor, grid_size: int, num_prefix_tokens: int
 
 def _architecture(encoder: ViTEncoder) -> tuple:
     """What two encoders must share to compute the same from the same weights, whatever their image size."""
-    layers = [(name, type(module).__name__, getattr(module, "eps", None)) for name, module in encoder.named_modules()
+    layers = [(name, type(module).__name__.removeprefix("Short"), getattr(module, "eps", None))
+              for name, module in encoder.named_modules()
               if name and not name.startswith("head") and "drop_path" not in name]  # fmt: skip
     shapes = {name: tensor.shape for name, tensor in encoder.state_dict().items()
               if name != "pos_embed" and not name.startswith("head.")}  # fmt: skip

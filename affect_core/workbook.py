@@ -241,11 +241,21 @@ def _in_notebook() -> bool:
 
 
 def _set_notebook_display() -> None:
-    """Whole sentences in tables, and figures as JPEG: sheets of faces as PNG would make notebooks of many megabytes."""
+    """Whole sentences in tables, and figures as JPEG: sheets of faces as PNG would make notebooks of many megabytes.
+
+    A shown figure carries what it says in words (`figures.alt_text`) as metadata of its output, "alt".
+    """
+    from IPython import get_ipython
+    from matplotlib.figure import Figure
     from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    from affect_core.figures.alt_text import alt_text
 
     pd.set_option("display.max_colwidth", None)
     set_matplotlib_formats("jpeg", pil_kwargs={"quality": 75})
+    shown_as = get_ipython().display_formatter.formatters["image/jpeg"]
+    drawn = shown_as.lookup_by_type(Figure)
+    shown_as.for_type(Figure, lambda figure: (drawn(figure), {"alt": alt_text(figure)}))
 
 
 def _workers() -> int:

@@ -5,8 +5,10 @@ On a GPU itself: `test_gpu.py`.
 
 import json
 import os
+import pickle
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -58,7 +60,7 @@ print(json.dumps(found))
 @pytest.fixture
 def encoder():
     torch.manual_seed(0)
-    return ViTEncoder(ViTConfig(image_size=16, patch_size=4, width=32, depth=2, heads=2))
+    return ViTEncoder(ViTConfig(image_size=16, patch_size=4, width=32, depth=2, heads=2, drop_path=0.0))
 
 
 def test_the_kernels_compute_attention_and_its_gradient():
@@ -92,9 +94,11 @@ def test_every_number_of_tokens_has_a_launch():
 
 
 def test_what_the_kernels_cannot_take_is_refused_in_a_sentence():
-    assert attends_briefly(256, 64) and not attends_briefly(257, 64) and not attends_briefly(50, 24)
-    for shape, said in (((1, 300, 96), "not 300 and 16"), ((1, 20, 144), "not 20 and 24")):
-        with pytest.raises(AffectError, match=f"at most 256 tokens and heads of .16, 32, 64. channels, {said}"):
+    assert attends_briefly(256, 64) and attends_briefly(1, 16)
+    assert not any(attends_briefly(*sizes) for sizes in ((257, 64), (50, 24), (0, 16)))
+    shapes = {(1, 300, 96): "not 300 and 16", (1, 20, 144): "not 20 and 24", (1, 0, 96): "not 0 and 16"}
+    for shape, said in shapes.items():
+        with pytest.raises(AffectError, match=f"1 to 256 tokens and heads of .16, 32, 64. channels, {said}"):
             attend(torch.zeros(shape), 2)
 
 
@@ -105,6 +109,16 @@ def test_within_the_context_plain_layers_are_short_ones_and_afterwards_as_before
         assert [type(layer) for layer in layers] == [ShortAttention, Attention]
         raise RuntimeError
     assert [type(layer) for layer in layers] == [Attention, Attention]
+
+
+def test_copies_of_a_short_layer_are_timms_and_an_encoder_with_some_can_be_loaded(encoder):
+    other = ViTEncoder(encoder.config)
+    with short_attention(attention_layers(encoder)):
+        copy, stored = deepcopy(encoder), pickle.loads(pickle.dumps(encoder))
+        other.load_encoder(encoder)
+    for one in (copy, stored, other):
+        assert {type(layer) for layer in attention_layers(one)} == {Attention}
+        torch.testing.assert_close(one.state_dict(), encoder.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("change", [

@@ -13,6 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from affect_core import figures
+from affect_core.figures.alt_text import alt_text
 from affect_core.figures.arrays import as_images
 from affect_core.figures.attention import common_range, overlay, unit_range
 from affect_core.figures.faces import HIDDEN, hide, part_of, pixel_mask
@@ -671,3 +672,22 @@ def test_intervals_of_masking_and_divergence_are_bands():
     curve = figures.masking_curve([0.0, 0.5], {"added": [0.5, 0.4]}, intervals={"added": limits})
     js = figures.js_curve([0, 1], {"a": [0.1, 0.2]}, intervals={"a": limits}, n=8, unit="frames")
     assert len(curve.axes[0].collections) == len(js.axes[0].collections) == 1 and "n = 8 frames" in words(js)
+
+
+def test_a_figure_says_itself_in_words():
+    figure = figures.concordance_examples()
+    said = alt_text(figure)
+    assert said.startswith("What the CCC asks for. n = 40 made-up faces")
+    assert said.endswith("Across: annotated valence. Upwards: predicted valence.")
+    assert "Panels: perfect: CCC 1.00; shifted: CCC 0.57; half as wide: CCC 0.80." in said
+    figure.affect_caption = "Three ways to miss."
+    assert alt_text(figure) == f"Three ways to miss. {said}"
+
+
+def test_many_panels_are_counted_and_none_are_not_mentioned():
+    figure, axes = plt.subplots(1, 12)
+    assert alt_text(figure) == ""
+    for number, panel in enumerate(axes):
+        panel.set_title(f"face\n{number}")
+    assert alt_text(figure) == "Panels: " + "; ".join(f"face {number}" for number in range(8)) + "; and 4 more."
+    plt.close(figure)

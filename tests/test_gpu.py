@@ -136,13 +136,17 @@ def test_training_in_bf16_uses_them_and_computes_the_same(images):
 
     def gradients(bf16):
         model.zero_grad()
+        types.clear()
         with fastest_attention(model, torch.device("cuda"), bf16), torch.autocast("cuda", torch.bfloat16, bf16):
             kinds = {type(layer) for layer in attention_layers(model)}
             loss = model.training_loss(there, noise=noise)
         loss.backward()
         return kinds, loss.detach(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
+    types = []
+    model.decoder_blocks[1].register_forward_pre_hook(lambda module, given: types.append(given[0].dtype))
     kinds, loss, gradient = gradients(True)
+    assert types == [torch.bfloat16]
     exact_kinds, exact_loss, exact_gradient = gradients(False)
     assert kinds == {ShortAttention} and exact_kinds == {Attention}
     torch.testing.assert_close(loss, exact_loss, rtol=1e-2, atol=0)

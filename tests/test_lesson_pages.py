@@ -135,6 +135,33 @@ def test_a_page_needs_no_network_and_has_its_formulas_typeset():
     assert "<code>$y$</code>" in page and r"<code>\nosuchthing{a} &lt; 1</code>" in page
 
 
+def picture(alt=None, kind="image/jpeg"):
+    metadata = {kind: {"alt": alt}} if alt is not None else {}
+    return {"output_type": "display_data", "metadata": metadata, "data": {kind: "AAAA", "text/plain": "<Figure>"}}
+
+
+def test_pictures_are_described_by_their_figures_or_by_their_section():
+    cells = [prose("# 01 · A title"), code("a", [picture('F1 < 1. "grey": chance')]), prose("Words alone."),
+             prose("text\n\n## Hidden\n\nMore."), code("b", [picture(kind="image/png"), picture("Two.")])]  # fmt: skip
+    body, _ = PageExporter().from_notebook_node(nbformat.from_dict(notebook(*cells)))
+    assert re.findall(r'<img[^>]* alt="([^"]*)"', body) == [
+        "F1 &lt; 1. &quot;grey&quot;: chance", "A figure of the section &#x27;Hidden&#x27;", "Two."]  # fmt: skip
+
+
+def test_a_picture_in_prose_keeps_its_own_words():
+    cells = [prose("# 01 · A title\n\n![a face](data:image/png;base64,AAAA)"), code("a", [picture("One.")])]
+    body, _ = PageExporter().from_notebook_node(nbformat.from_dict(notebook(*cells)))
+    assert sorted(re.findall(r'alt="([^"]*)"', body)) == ["One.", "a face"]
+
+
+def test_every_picture_of_the_committed_pages_is_described():
+    for page in sorted((project_root() / "docs" / "notebooks").glob("0*.html")):
+        text = page.read_text(encoding="utf-8")
+        words = re.findall(r'<img[^>]* alt="([^"]*)"', text)
+        assert len(words) > 5 and all(len(said) > 20 for said in words), page.name
+        assert "No description has been provided" not in text, page.name
+
+
 def test_a_function_keeps_its_distance_unless_brackets_follow():
     assert "<mi>log</mi><mspace" in mathml(r"2 \log C", "inline")
     assert "<mspace" not in mathml(r"\log (C)", "inline")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from affect_core import mae, vit
+from affect_core.errors import AffectError
 from affect_core.hardware import has_bf16, narrowed
 from benchmarks import narrow_effects
 from benchmarks.narrow_effects import SCORES, in_autocast_type, trained
@@ -16,6 +17,8 @@ def test_tokens_take_the_type_of_autocast_on_any_device():
     assert in_autocast_type(tokens) is tokens
     with torch.autocast("cpu", torch.bfloat16):
         assert in_autocast_type(tokens).dtype == torch.bfloat16
+    with torch.autocast("cpu", torch.float16):
+        assert in_autocast_type(tokens) is tokens
 
 
 @pytest.mark.slow
@@ -30,9 +33,15 @@ def test_both_ways_are_the_same_training_but_for_rounding(smoke_book, monkeypatc
 
 def test_the_interval_is_students_over_seeds(monkeypatch, tmp_path):
     class Book:
+        device = torch.device("cpu")
+
         class profile:
             name = "smoke"
 
+    monkeypatch.setattr(narrow_effects, "has_bf16", lambda device: False)
+    with pytest.raises(AffectError, match="cpu does not multiply bf16 matrices, so there is nothing to compare"):
+        narrow_effects.narrow_effects(Book)
+    monkeypatch.setattr(narrow_effects, "has_bf16", lambda device: True)
     monkeypatch.setattr(narrow_effects, "trained",
                         lambda seed, narrow, book: dict.fromkeys(SCORES, narrow * [0.1, 0.2, 0.3][seed]))  # fmt: skip
     table = narrow_effects.narrow_effects(Book, seeds=3)

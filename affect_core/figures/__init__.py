@@ -11,6 +11,7 @@ valence_arousal   predicted beside annotated   interventions   one thing changed
 audit       what an audit of a corpus shows    photos      photographs with boxes around the faces
 ablation_curves   scores along what was varied differences one setting against another, paired
 reconstructions   what an MAE paints           reliability confidence against the share of right answers
+alt_text    what a figure says, in words
 Every function takes `source`, printed under the title; results on the embedded corpus must say "synthetic" there.
 """
 
