@@ -680,8 +680,8 @@ def test_a_figure_says_itself_in_words():
     assert said.startswith("What the CCC asks for. n = 40 made-up faces")
     assert said.endswith("Across: annotated valence. Upwards: predicted valence.")
     assert "Panels: perfect: CCC 1.00; shifted: CCC 0.57; half as wide: CCC 0.80." in said
-    figure.affect_caption = "Three ways to miss."
-    assert alt_text(figure) == f"Three ways to miss. {said}"
+    figure.affect_caption = "Three ways to miss?"
+    assert alt_text(figure) == f"Three ways to miss? {said}"
 
 
 def test_many_panels_are_counted_and_none_are_not_mentioned():

@@ -19,7 +19,7 @@ def alt_text(figure: Figure) -> str:
                   _listed("Across", (axes.get_xlabel() for axes in figure.axes)),
                   _listed("Upwards", (axes.get_ylabel() for axes in figure.axes))]  # fmt: skip
     said = [" ".join(sentence.split()).rstrip(".") for sentence in sentences]
-    return "".join(f"{sentence}. " for sentence in said if sentence).strip()
+    return " ".join(sentence if sentence[-1] in "?!" else f"{sentence}." for sentence in said if sentence)
 
 
 def _title(axes) -> str:
