@@ -8,6 +8,7 @@ what happens when the runner is killed; a kernel ends with the process that star
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import signal
@@ -84,6 +85,19 @@ def execute(source: Path, target: Path, parameters: dict) -> str | None:
     return None
 
 
+class WithoutFarewell(logging.Filter):
+    """Keeps from the kernel's log that it was interrupted, as every kernel is before it is shut down."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("KeyboardInterrupt caught in kernel")
+
+
+_QUIET = {
+    "filters": {"farewell": {"()": f"affect_core.notebook_process.{WithoutFarewell.__name__}"}},
+    "handlers": {"console": {"filters": ["farewell"]}},
+}
+
+
 def _kernel_manager(folder: Path) -> type:
     """A manager whose kernel is spoken to through sockets in `folder`, which is the user's own, not through ports.
 
@@ -101,7 +115,8 @@ def _kernel_manager(folder: Path) -> type:
             super().__init__(*arguments, connection_file=str(connection), **options)
 
         def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-            return [*super().format_kernel_cmd(extra_arguments), "--log-level=ERROR"]  # no farewell after Ctrl-C
+            command = super().format_kernel_cmd(extra_arguments)
+            return [*command, "--log-level=ERROR", f"--IPKernelApp.logging_config={_QUIET}"]
 
     fits = len(f"{connection.with_suffix('')}-ipc-1") < 100
     return PrivateKernelManager if os.name == "posix" and fits else AsyncKernelManager

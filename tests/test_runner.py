@@ -71,6 +71,21 @@ open(run_dir + "/value", "w").write("41")
     assert [path.suffix for path in (two / "nb").iterdir()] == [".ipynb"] * 2
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sockets with a path are POSIX")
+def test_a_kernel_says_its_faults_but_not_that_it_was_interrupted_before_its_end(two, capfd):
+    """jupyter_client interrupts every kernel before it shuts it down; some say so."""
+    (two / "run").mkdir()
+    write_notebook(two / "nb" / "00_first.ipynb", """
+from ipykernel.kernelapp import IPKernelApp
+for words in ("KeyboardInterrupt caught in kernel.", "KeyboardInterrupt caught in kernel", "a fault of the kernel"):
+    IPKernelApp.instance().log.error(words)
+open(run_dir + "/value", "w").write("41")
+""")  # fmt: skip
+    assert run(two)[0] == ["executed", "executed"]
+    said = capfd.readouterr().err
+    assert "a fault of the kernel" in said and "KeyboardInterrupt" not in said
+
+
 def test_a_long_path_of_the_temporary_folder_keeps_ports(tmp_path):
     assert notebook_process._kernel_manager(tmp_path / "short")().transport in ("ipc", "tcp")
     assert notebook_process._kernel_manager(tmp_path / ("long" * 30))().transport == "tcp"
