@@ -20,42 +20,25 @@ from torch.library import triton_op, wrap_triton
 
 @triton.jit
 def _forward_kernel(qkv, out, log_sums, tokens, HEADS: tl.constexpr, DIM: tl.constexpr, SCALE: tl.constexpr,
-                    ROWS: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr, THIRD: tl.constexpr):  # fmt: skip
+                    ROWS: tl.constexpr, KEYS: tl.constexpr):  # fmt: skip
     image, head = tl.program_id(0) // HEADS, tl.program_id(0) % HEADS
     start_of_image = image.to(tl.int64) * tokens
     packed: tl.constexpr = 3 * HEADS * DIM
     queries = qkv + start_of_image * packed + head * DIM
     channels = tl.arange(0, DIM)[None, :]
-    keys, values, known = _keys_and_values(queries, tokens, 0, HEADS, DIM, FIRST)
-    if SECOND > 0:
-        keys_2, values_2, known_2 = _keys_and_values(queries, tokens, FIRST, HEADS, DIM, SECOND)
-    if THIRD > 0:
-        keys_3, values_3, known_3 = _keys_and_values(queries, tokens, FIRST + SECOND, HEADS, DIM, THIRD)
+    keys, values, known = _keys_and_values(queries, tokens, HEADS, DIM, KEYS)
     for start in range(0, tokens, ROWS):
         row = start + tl.arange(0, ROWS)
         here = row < tokens
         query = tl.load(queries + row[:, None] * packed + channels, mask=here[:, None], other=0.0)
-        scores = _scores(query, keys, known, SCALE)
-        largest = tl.max(scores, 1)
-        if SECOND > 0:
-            scores_2 = _scores(query, keys_2, known_2, SCALE)
-            largest = tl.maximum(largest, tl.max(scores_2, 1))
-        if THIRD > 0:
-            scores_3 = _scores(query, keys_3, known_3, SCALE)
-            largest = tl.maximum(largest, tl.max(scores_3, 1))
-        weights = tl.exp2(scores - largest[:, None])
+        logits = tl.dot(query, tl.trans(keys)) * (SCALE * 1.4426950408889634)  # (ROWS, KEYS), base 2
+        logits = tl.where(known[None, :], logits, float("-inf"))
+        largest = tl.max(logits, 1)
+        weights = tl.exp2(logits - largest[:, None])
         total = tl.sum(weights, 1)
-        answer = tl.dot(weights.to(values.dtype), values)
-        if SECOND > 0:
-            weights_2 = tl.exp2(scores_2 - largest[:, None])
-            total += tl.sum(weights_2, 1)
-            answer = tl.dot(weights_2.to(values.dtype), values_2, answer)
-        if THIRD > 0:
-            weights_3 = tl.exp2(scores_3 - largest[:, None])
-            total += tl.sum(weights_3, 1)
-            answer = tl.dot(weights_3.to(values.dtype), values_3, answer)
+        answer = tl.dot(weights.to(values.dtype), values) / total[:, None]
         place = out + (start_of_image + row)[:, None] * (HEADS * DIM) + head * DIM + channels
-        tl.store(place, (answer / total[:, None]).to(out.dtype.element_ty), mask=here[:, None])
+        tl.store(place, answer.to(out.dtype.element_ty), mask=here[:, None])
         tl.store(log_sums + (start_of_image * HEADS + head * tokens) + row, largest + tl.log2(total), mask=here)
 
 
@@ -67,7 +50,7 @@ def _backward_kernel(grad_out, qkv, out, log_sums, grad, tokens, HEADS: tl.const
     packed: tl.constexpr = 3 * HEADS * DIM
     channels = tl.arange(0, DIM)[None, :]
     queries, grads = qkv + start_of_image * packed + head * DIM, grad + start_of_image * packed + head * DIM
-    keys, values, known = _keys_and_values(queries, tokens, 0, HEADS, DIM, KEYS)
+    keys, values, known = _keys_and_values(queries, tokens, HEADS, DIM, KEYS)
     of_keys, of_values = tl.zeros([KEYS, DIM], tl.float32), tl.zeros([KEYS, DIM], tl.float32)
     for start in range(0, tokens, ROWS):
         row = start + tl.arange(0, ROWS)
@@ -93,9 +76,9 @@ def _backward_kernel(grad_out, qkv, out, log_sums, grad, tokens, HEADS: tl.const
 
 
 @triton.jit
-def _keys_and_values(queries, tokens, start: tl.constexpr, HEADS: tl.constexpr, DIM: tl.constexpr, COUNT: tl.constexpr):
-    """COUNT keys and values from token `start`, (COUNT, DIM), and which of them there are, (COUNT,)."""
-    token = start + tl.arange(0, COUNT)
+def _keys_and_values(queries, tokens, HEADS: tl.constexpr, DIM: tl.constexpr, COUNT: tl.constexpr):
+    """The keys and values that lie behind the queries, (COUNT, DIM), and which of them there are, (COUNT,)."""
+    token = tl.arange(0, COUNT)
     known = token < tokens
     places = queries + token[:, None] * (3 * HEADS * DIM) + tl.arange(0, DIM)[None, :]
     keys = tl.load(places + HEADS * DIM, mask=known[:, None], other=0.0)
@@ -103,42 +86,25 @@ def _keys_and_values(queries, tokens, start: tl.constexpr, HEADS: tl.constexpr, 
     return keys, values, known
 
 
-@triton.jit
-def _scores(query, keys, known, SCALE: tl.constexpr):
-    """Base-2 logits of (ROWS, DIM) queries among keys, (ROWS, COUNT)."""
-    return tl.where(known[None, :], tl.dot(query, tl.trans(keys)) * (SCALE * 1.4426950408889634), float("-inf"))
-
-
 class Launch(NamedTuple):
-    """How a kernel runs: queries at a time, warps of a program, stages of its loop, parts of the keys."""
+    """How a kernel runs: queries at a time, warps of a program, stages of its loop."""
 
     rows: int
     warps: int
     stages: int
-    parts: int = 1
 
 
-FORWARD = {64: Launch(64, 4, 1), 256: Launch(64, 4, 2, parts=3)}
+FORWARD = {64: Launch(64, 4, 1), 256: Launch(64, 4, 2)}
 BACKWARD = {64: Launch(64, 4, 1), 128: Launch(32, 4, 2), 256: Launch(64, 8, 1)}
 """By the most tokens it is for; chosen on an H100 for ViT-B's 50 and 197 tokens (`benchmarks/NOTES.md`)."""
 
 
-def parts_of_keys(tokens: int, most: int) -> list[int]:
-    """Powers of two, at least 16 each, that together hold `tokens` keys, in at most `most` parts."""
-    parts: list[int] = []
-    while tokens > 0:
-        whole = max(16, triton.next_power_of_2(tokens))
-        parts.append(whole if len(parts) == most - 1 or whole in (16, tokens) else whole // 2)
-        tokens -= parts[-1]
-    return parts
-
-
-def _sizes(tokens: int, heads: int, packed: int, launches: dict[int, Launch]) -> tuple[list[int], dict[str, Any]]:
-    """The parts of the keys, and the other keywords of a launch."""
+def sizes(tokens: int, heads: int, packed: int, launches: dict[int, Launch]) -> dict[str, Any]:
+    """The keywords of a launch: all keys at once, in a power of two."""
     launch = next(launch for most, launch in launches.items() if tokens <= most)
-    parts, dim = parts_of_keys(tokens, launch.parts), packed // (3 * heads)
-    return parts, {"HEADS": heads, "DIM": dim, "SCALE": dim**-0.5, "ROWS": min(parts[0], launch.rows),
-                   "num_warps": launch.warps, "num_stages": launch.stages}  # fmt: skip
+    keys, dim = max(16, triton.next_power_of_2(tokens)), packed // (3 * heads)
+    return {"HEADS": heads, "DIM": dim, "SCALE": dim**-0.5, "ROWS": min(keys, launch.rows), "KEYS": keys,
+            "num_warps": launch.warps, "num_stages": launch.stages}  # fmt: skip
 
 
 @triton_op("affect_core::short_attention", mutates_args={})
@@ -148,11 +114,7 @@ def _attend(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     n, tokens, packed = qkv.shape[0], int(qkv.shape[1]), qkv.shape[2]  # int: the launch depends on it
     out = qkv.new_empty(n, tokens, packed // 3)
     log_sums = qkv.new_empty(n, heads, tokens, dtype=torch.float32)
-    parts, sizes = _sizes(tokens, heads, packed, FORWARD)
-    first, second, third = (*parts, 0, 0)[:3]
-    wrap_triton(_forward_kernel)[(n * heads,)](
-        qkv, out, log_sums, tokens, FIRST=first, SECOND=second, THIRD=third, **sizes
-    )
+    wrap_triton(_forward_kernel)[(n * heads,)](qkv, out, log_sums, tokens, **sizes(tokens, heads, packed, FORWARD))
     return out, log_sums
 
 
@@ -162,8 +124,9 @@ def _attend_backward(grad_out: Tensor, qkv: Tensor, out: Tensor, log_sums: Tenso
     grad_out, qkv = grad_out.contiguous(), qkv.contiguous()
     n, tokens, packed = qkv.shape[0], int(qkv.shape[1]), qkv.shape[2]
     grad = torch.empty_like(qkv)
-    (keys,), sizes = _sizes(tokens, heads, packed, BACKWARD)
-    wrap_triton(_backward_kernel)[(n * heads,)](grad_out, qkv, out, log_sums, grad, tokens, KEYS=keys, **sizes)
+    wrap_triton(_backward_kernel)[(n * heads,)](
+        grad_out, qkv, out, log_sums, grad, tokens, **sizes(tokens, heads, packed, BACKWARD)
+    )
     return grad
 
 

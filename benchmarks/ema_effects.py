@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import t as student
 
 from affect_core.batches import FaceBatches, predict_corpus
 from affect_core.cotex import CoTEX
@@ -34,6 +33,7 @@ from affect_core.stage_losses import cotraining_loss, emma_loss
 from affect_core.training import fit
 from affect_core.workbook import Workbook, open_workbook
 from benchmarks.option_effects import SCORES as MTL_SCORES
+from benchmarks.option_effects import over_seeds
 
 DECAY = 0.98
 """About 50 steps are averaged, a quarter of such a training."""
@@ -83,12 +83,10 @@ def ema_effects(book: Workbook, seeds: int = MAIN_SEEDS, **options) -> pd.DataFr
         runs = [both_ways(stage, seed, book, **options) for seed in range(seeds)]
         for name in names:
             last, averaged = (np.array([run[f"{kind} {name}"] for run in runs]) for kind in ("last", "averaged"))
-            difference = averaged - last
-            half = student.ppf(0.975, seeds - 1) * difference.std(ddof=1) / seeds**0.5
             rows.append({
                 "model": {"emma": "EMMA", "cotex": "CoTEX"}[stage], "decay": DECAY, "score": name, "seeds": seeds,
-                "last": last.mean(), "averaged": averaged.mean(), "difference": difference.mean(),
-                "low": difference.mean() - half, "high": difference.mean() + half, "profile": book.profile.name,
+                "last": last.mean(), "averaged": averaged.mean(), **over_seeds(averaged - last),
+                "profile": book.profile.name,
             })  # fmt: skip
     return pd.DataFrame(rows)
 

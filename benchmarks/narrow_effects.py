@@ -16,10 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
 from affect_core.attention import narrows
@@ -30,8 +28,10 @@ from affect_core.export.tables import write_table
 from affect_core.hardware import has_bf16
 from affect_core.stages import pretrain_mae, train_emma
 from affect_core.workbook import Workbook, open_workbook
+from benchmarks.option_effects import SCORES as MTL_SCORES
+from benchmarks.option_effects import over_seeds
 
-SCORES = ("mae_loss", "p_mtl", "valence_arousal_ccc", "expression_f1", "action_unit_f1")
+SCORES = ("mae_loss", *MTL_SCORES)
 
 
 def in_autocast_type(tokens: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def trained(seed: int, narrow: bool, book: Workbook, *, share: float = 0.1) -> d
         torch.manual_seed(seed)
         _, record = train_emma(profile.emma, training, profile.emma_augmentation, subset, directory / "emma",
                                prior=book.train_prior()[0], mae=mae, **options)  # fmt: skip
-    scores = {name: record.best[f"validation_{name}"] for name in SCORES if name != "mae_loss"}
+    scores = {name: record.best[f"validation_{name}"] for name in MTL_SCORES}
     return {"mae_loss": pretraining.log[-1]["train_total"], **scores}
 
 
@@ -76,16 +76,10 @@ def narrow_effects(book: Workbook, seeds: int = 5, **options) -> pd.DataFrame:
         raise AffectError(f"{book.device} does not multiply bf16 matrices, so there is nothing to compare")
     fp32, bf16 = (pd.DataFrame([trained(seed, narrow, book, **options) for seed in range(seeds)])
                   for narrow in (False, True))  # fmt: skip
-    rows = []
-    for name in SCORES:
-        difference = (bf16[name] - fp32[name]).to_numpy()
-        half = student.ppf(0.975, seeds - 1) * np.std(difference, ddof=1) / seeds**0.5
-        rows.append({
-            "score": name, "seeds": seeds, "fp32": fp32[name].mean(), "bf16": bf16[name].mean(),
-            "difference": difference.mean(), "low": difference.mean() - half, "high": difference.mean() + half,
-            "profile": book.profile.name,
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame([
+        {"score": name, "seeds": seeds, "fp32": fp32[name].mean(), "bf16": bf16[name].mean(),
+         **over_seeds((bf16[name] - fp32[name]).to_numpy()), "profile": book.profile.name} for name in SCORES
+    ])  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:

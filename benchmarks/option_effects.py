@@ -13,8 +13,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import t as student
 from torch import Tensor
 
 from affect_core.batches import predict_corpus
@@ -99,6 +101,14 @@ def _rows(
                 "images": len(validation), "groups": groups.nunique(), "corpus": f"{validation.name} ({source})",
             })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def over_seeds(differences: np.ndarray) -> dict[str, float]:
+    """difference, low, high: the mean of one difference a seed, (seeds,), and its 95 % interval (Student's t)."""
+    seeds = len(differences)
+    half = student.ppf(0.975, seeds - 1) * np.std(differences, ddof=1) / seeds**0.5
+    mean = np.mean(differences)
+    return {"difference": mean, "low": mean - half, "high": mean + half}
 
 
 def write_effects(module: str, doc: str, measure: Callable[..., pd.DataFrame], arguments, **columns) -> int:

@@ -75,22 +75,15 @@ def test_the_kernels_compute_attention_and_its_gradient():
         assert 0 <= forwards < 1e-3 and 0 <= backwards < 1e-3, shape  # half precision rounds at 5e-4
 
 
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_parts_hold_all_keys_and_are_no_more_than_allowed(most):
+def test_every_number_of_tokens_has_a_launch_that_holds_all_keys():
     kernels = pytest.importorskip("affect_core.attention_kernels")
-    for tokens in range(1, 257):
-        parts = kernels.parts_of_keys(tokens, most)
-        assert 1 <= len(parts) <= most and sum(parts) >= tokens > sum(parts[:-1])
-        assert all(part >= 16 and part & (part - 1) == 0 for part in parts)
-    assert kernels.parts_of_keys(197, 3) == [128, 64, 16] and kernels.parts_of_keys(197, 1) == [256]
-
-
-def test_every_number_of_tokens_has_a_launch():
-    kernels = pytest.importorskip("affect_core.attention_kernels")
-    for launches, most in ((kernels.FORWARD, 3), (kernels.BACKWARD, 1)):
+    for launches in (kernels.FORWARD, kernels.BACKWARD):
         for tokens in range(1, 257):
-            parts, sizes = kernels._sizes(tokens, 2, 192, launches)
-            assert len(parts) <= most and sizes["DIM"] == 32 and 16 <= sizes["ROWS"] <= parts[0]
+            sizes = kernels.sizes(tokens, 2, 192, launches)
+            keys = sizes["KEYS"]
+            assert keys >= max(16, tokens) and keys & (keys - 1) == 0 and (keys == 16 or keys < 2 * tokens)
+            assert sizes["DIM"] == 32 and 16 <= sizes["ROWS"] <= keys
+    assert kernels.sizes(197, 2, 192, kernels.FORWARD)["KEYS"] == 256
 
 
 def test_what_the_kernels_cannot_take_is_refused_in_a_sentence():
